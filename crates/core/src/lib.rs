@@ -1,0 +1,23 @@
+//! The vocabulary shared by every crate of Paring: element types, shapes, physical layouts, tensors and the
+//! closed set of operators with their attributes. Nothing in here computes.
+#![no_std]
+#![warn(missing_docs)]
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod buffer;
+mod dtype;
+mod layout;
+pub mod op;
+mod quant;
+mod shape;
+mod tensor;
+
+pub use buffer::{ALIGNMENT, AlignedBuf, AllocError};
+pub use dtype::{DType, Element};
+pub use layout::Layout;
+pub use op::Op;
+pub use quant::Quant;
+pub use shape::{ShapeError, broadcast, normalize_axis, numel, strides};
+pub use tensor::{Tensor, TensorError};

@@ -1,0 +1,52 @@
+//! The kernels a planner may choose from.
+
+use crate::{Kernel, Machine, Problem};
+use alloc::vec::Vec;
+
+/// An ordered list of kernels. There is no link-time registration: whoever builds the list names what is in it.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kernels: Vec<&'static dyn Kernel>,
+}
+
+impl Registry {
+    /// No kernels.
+    pub fn empty() -> Registry {
+        Registry::default()
+    }
+
+    /// This registry and `kernels`. Of kernels with one name the later one replaces the earlier.
+    #[must_use]
+    pub fn with(mut self, kernels: &[&'static dyn Kernel]) -> Registry {
+        for &k in kernels {
+            self.kernels.retain(|old| old.descriptor().name != k.descriptor().name);
+            self.kernels.push(k);
+        }
+        self
+    }
+
+    /// This registry without those kernels whose name `keep` refuses.
+    #[must_use]
+    pub fn filtered(mut self, keep: impl Fn(&str) -> bool) -> Registry {
+        self.kernels.retain(|k| keep(k.descriptor().name));
+        self
+    }
+
+    /// All kernels.
+    pub fn iter(&self) -> impl Iterator<Item = &'static dyn Kernel> + '_ {
+        self.kernels.iter().copied()
+    }
+
+    /// The kernels that serve the operator of `p` on `m`.
+    pub fn candidates<'a>(&'a self, p: &'a Problem, m: &'a Machine) -> impl Iterator<Item = &'static dyn Kernel> + 'a {
+        self.iter().filter(move |k| {
+            let d = k.descriptor();
+            m.isa.has(d.isa) && d.ops.contains(&p.op.name())
+        })
+    }
+
+    /// The kernel of that name.
+    pub fn get(&self, name: &str) -> Option<&'static dyn Kernel> {
+        self.iter().find(|k| k.descriptor().name == name)
+    }
+}

@@ -1,0 +1,115 @@
+//! AVX2 with FMA and F16C.
+
+use crate::{Simd, Task};
+use core::arch::x86_64::*;
+
+/// Proof that this machine has AVX2, FMA and F16C.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+impl Avx2 {
+    /// The token, unasked.
+    ///
+    /// # Safety
+    /// The machine must have AVX2, FMA and F16C.
+    pub const unsafe fn new_unchecked() -> Avx2 {
+        Avx2(())
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn enter<T: Task>(self, task: T) -> T::Output {
+        task.call(self)
+    }
+}
+
+// Every intrinsic below needs AVX2 or FMA, which `self` proves; those on pointers need the caller's promise as well.
+macro_rules! wrap {
+    ($($name:ident($($arg:ident),*) => $e:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: __m256),*) -> __m256 {
+            // SAFETY: the token proves the instructions.
+            unsafe { $e }
+        }
+    )*};
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const ISA: paring_kernel::Isa = paring_kernel::Isa::Avx2;
+
+    fn detect() -> Option<Avx2> {
+        let yes =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        yes.then_some(Avx2(()))
+    }
+    #[inline(always)]
+    fn vectorize<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: the token proves the instructions.
+        unsafe { self.enter(task) }
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> __m256 {
+        // SAFETY: the caller promises eight readable elements.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: __m256) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(self, p: *const f32) -> __m256 {
+        // SAFETY: the caller promises one readable element.
+        unsafe { _mm256_broadcast_ss(&*p) }
+    }
+    wrap! {
+        add(a, b) => _mm256_add_ps(a, b);
+        sub(a, b) => _mm256_sub_ps(a, b);
+        mul(a, b) => _mm256_mul_ps(a, b);
+        div(a, b) => _mm256_div_ps(a, b);
+        mul_add(a, b, c) => _mm256_fmadd_ps(a, b, c);
+        min(a, b) => _mm256_min_ps(a, b);
+        max(a, b) => _mm256_max_ps(a, b);
+        sqrt(a) => _mm256_sqrt_ps(a);
+        round(a) => _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        abs(a) => _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        less(a, b) => _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        select(mask, yes, no) => _mm256_blendv_ps(no, yes, mask);
+        exp2_int(n) => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
+            _mm256_cvtps_epi32(n), _mm256_set1_epi32(127))));
+        and(a, b) => _mm256_and_ps(a, b);
+        or(a, b) => _mm256_or_ps(a, b);
+        xor(a, b) => _mm256_xor_ps(a, b);
+    }
+    #[inline(always)]
+    fn to_array(self, v: __m256) -> [f32; 8] {
+        // SAFETY: both are 32 plain bytes.
+        unsafe { core::mem::transmute::<__m256, [f32; 8]>(v) }
+    }
+    #[inline(always)]
+    fn from_array(self, a: [f32; 8]) -> __m256 {
+        // SAFETY: both are 32 plain bytes.
+        unsafe { core::mem::transmute::<[f32; 8], __m256>(a) }
+    }
+    #[inline(always)]
+    fn transpose(self, r: [__m256; 8]) -> [__m256; 8] {
+        // SAFETY: the token proves the instructions.
+        unsafe {
+            let pair = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let ((a0, a1), (a2, a3)) = (pair(r[0], r[1]), pair(r[2], r[3]));
+            let ((a4, a5), (a6, a7)) = (pair(r[4], r[5]), pair(r[6], r[7]));
+            let quad = |a, b| (_mm256_shuffle_ps::<0x44>(a, b), _mm256_shuffle_ps::<0xEE>(a, b));
+            let ((b0, b1), (b2, b3)) = (quad(a0, a2), quad(a1, a3));
+            let ((b4, b5), (b6, b7)) = (quad(a4, a6), quad(a5, a7));
+            let low = |a, b| _mm256_permute2f128_ps::<0x20>(a, b);
+            let high = |a, b| _mm256_permute2f128_ps::<0x31>(a, b);
+            [low(b0, b4), low(b1, b5), low(b2, b6), low(b3, b7), high(b0, b4), high(b1, b5), high(b2, b6), high(b3, b7)]
+        }
+    }
+}

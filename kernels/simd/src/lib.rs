@@ -1,0 +1,120 @@
+//! Instruction-set tokens and the vector trait that kernels are written over.
+//!
+//! A kernel's arithmetic is written once, generic over [`Simd`], in the `call` of a [`Task`] (and in
+//! `#[inline(always)]` functions below it). [`Simd::vectorize`] compiles that body with the instructions of the token
+//! switched on, so that everything inlines into one function per instruction set. A token is proof that its
+//! instructions exist: [`Simd::detect`] is the only safe way to one.
+//!
+//! Eight `f32` lanes everywhere: one AVX2 register, two SSE or NEON ones.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod detect;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+pub use detect::{detect, machine};
+pub use portable::Portable;
+
+/// Lanes of every [`Simd::V`], and so the channel block of blocked layouts.
+pub const LANES: usize = 8;
+
+/// A computation written over any instruction set.
+pub trait Task {
+    /// What it returns.
+    type Output;
+
+    /// The computation. Implementations are `#[inline(always)]`.
+    fn call<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// A token of an instruction set, with vectors of eight `f32`.
+///
+/// All methods are `#[inline(always)]` and must be called, directly or through inlined functions, from a [`Task`].
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// Eight `f32`.
+    type V: Copy;
+
+    /// The instruction set, as the registry names it.
+    const ISA: paring_kernel::Isa;
+
+    /// The token, where this machine has the instructions.
+    fn detect() -> Option<Self>;
+
+    /// Runs `task` compiled for these instructions.
+    fn vectorize<T: Task>(self, task: T) -> T::Output;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+
+    /// Eight elements.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of eight `f32`; any alignment.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+
+    /// Stores eight elements.
+    ///
+    /// # Safety
+    /// `p` must be valid for writes of eight `f32`; any alignment.
+    unsafe fn store(self, p: *mut f32, v: Self::V);
+
+    /// All lanes `*p`.
+    ///
+    /// # Safety
+    /// `p` must be valid for a read of one `f32`.
+    #[inline(always)]
+    unsafe fn broadcast(self, p: *const f32) -> Self::V {
+        // SAFETY: the caller's promise.
+        self.splat(unsafe { *p })
+    }
+
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once where the instructions can.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// Rounded to the nearest integer, halves to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// The magnitude.
+    fn abs(self, a: Self::V) -> Self::V;
+    /// All bits set where `a < b`, none elsewhere.
+    fn less(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `yes` where the lane of `mask` has all bits set, `no` where none.
+    fn select(self, mask: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// `2^n` for lanes that hold integers within -126..=127.
+    fn exp2_int(self, n: Self::V) -> Self::V;
+    /// Bitwise `a & b`.
+    fn and(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bitwise `a | b`.
+    fn or(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bitwise `a ^ b`.
+    fn xor(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The lanes.
+    fn to_array(self, v: Self::V) -> [f32; 8];
+    /// A vector of these lanes.
+    fn from_array(self, a: [f32; 8]) -> Self::V;
+    /// Sum of the lanes, always in the same order: `((0+4)+(2+6)) + ((1+5)+(3+7))`.
+    #[inline(always)]
+    fn sum(self, v: Self::V) -> f32 {
+        let a = self.to_array(v);
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+    /// Transposes an 8 x 8 block: lane `j` of row `i` becomes lane `i` of row `j`.
+    fn transpose(self, rows: [Self::V; 8]) -> [Self::V; 8];
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Whatever the compiler's target has, through the `wide` crate.
+
+use crate::{Simd, Task};
+use wide::{CmpLt, f32x8};
+
+/// The token that every machine has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Portable;
+
+impl Simd for Portable {
+    type V = f32x8;
+    const ISA: paring_kernel::Isa = paring_kernel::Isa::Portable;
+
+    fn detect() -> Option<Portable> {
+        Some(Portable)
+    }
+    #[inline(always)]
+    fn vectorize<T: Task>(self, task: T) -> T::Output {
+        task.call(self)
+    }
+    #[inline(always)]
+    fn splat(self, x: f32) -> f32x8 {
+        f32x8::splat(x)
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> f32x8 {
+        // SAFETY: the caller promises eight readable elements.
+        f32x8::new(unsafe { p.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: f32x8) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(v.to_array()) }
+    }
+    #[inline(always)]
+    fn add(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+    #[inline(always)]
+    fn mul(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+    #[inline(always)]
+    fn div(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+    #[inline(always)]
+    fn mul_add(self, a: f32x8, b: f32x8, c: f32x8) -> f32x8 {
+        a * b + c
+    }
+    #[inline(always)]
+    fn min(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b).blend(a, b)
+    }
+    #[inline(always)]
+    fn max(self, a: f32x8, b: f32x8) -> f32x8 {
+        b.simd_lt(a).blend(a, b)
+    }
+    #[inline(always)]
+    fn sqrt(self, a: f32x8) -> f32x8 {
+        a.sqrt()
+    }
+    #[inline(always)]
+    fn round(self, a: f32x8) -> f32x8 {
+        f32x8::new(a.to_array().map(f32::round_ties_even))
+    }
+    #[inline(always)]
+    fn abs(self, a: f32x8) -> f32x8 {
+        a.abs()
+    }
+    #[inline(always)]
+    fn less(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b)
+    }
+    #[inline(always)]
+    fn select(self, mask: f32x8, yes: f32x8, no: f32x8) -> f32x8 {
+        mask.blend(yes, no)
+    }
+    #[inline(always)]
+    fn exp2_int(self, n: f32x8) -> f32x8 {
+        f32x8::new(n.to_array().map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23)))
+    }
+    #[inline(always)]
+    fn and(self, a: f32x8, b: f32x8) -> f32x8 {
+        a & b
+    }
+    #[inline(always)]
+    fn or(self, a: f32x8, b: f32x8) -> f32x8 {
+        a | b
+    }
+    #[inline(always)]
+    fn xor(self, a: f32x8, b: f32x8) -> f32x8 {
+        a ^ b
+    }
+    #[inline(always)]
+    fn to_array(self, v: f32x8) -> [f32; 8] {
+        v.to_array()
+    }
+    #[inline(always)]
+    fn from_array(self, a: [f32; 8]) -> f32x8 {
+        f32x8::new(a)
+    }
+    #[inline(always)]
+    fn transpose(self, rows: [f32x8; 8]) -> [f32x8; 8] {
+        f32x8::transpose(rows)
+    }
+}
