@@ -10,6 +10,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod detect;
+pub mod math;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -96,6 +97,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn select(self, mask: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `2^n` for lanes that hold integers within -126..=127.
     fn exp2_int(self, n: Self::V) -> Self::V;
+    /// The exponent of normal numbers: `floor(log2 |v|)`.
+    fn exponent(self, v: Self::V) -> Self::V;
     /// Bitwise `a & b`.
     fn and(self, a: Self::V, b: Self::V) -> Self::V;
     /// Bitwise `a | b`.
@@ -105,6 +108,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// The lanes.
     fn to_array(self, v: Self::V) -> [f32; 8];
     /// A vector of these lanes.
+    #[allow(clippy::wrong_self_convention)]
     fn from_array(self, a: [f32; 8]) -> Self::V;
     /// Sum of the lanes, always in the same order: `((0+4)+(2+6)) + ((1+5)+(3+7))`.
     #[inline(always)]
@@ -116,5 +120,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn transpose(self, rows: [Self::V; 8]) -> [Self::V; 8];
 }
 
+#[cfg(test)]
+mod math_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Whatever the compiler's target has, through the `wide` crate.
 
 use crate::{Simd, Task};
-use wide::{CmpLt, f32x8};
+use wide::f32x8;
 
 /// The token that every machine has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,11 +54,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn min(self, a: f32x8, b: f32x8) -> f32x8 {
-        a.simd_lt(b).blend(a, b)
+        a.simd_lt(b).bitselect(a, b)
     }
     #[inline(always)]
     fn max(self, a: f32x8, b: f32x8) -> f32x8 {
-        b.simd_lt(a).blend(a, b)
+        b.simd_lt(a).bitselect(a, b)
     }
     #[inline(always)]
     fn sqrt(self, a: f32x8) -> f32x8 {
@@ -78,11 +78,15 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn select(self, mask: f32x8, yes: f32x8, no: f32x8) -> f32x8 {
-        mask.blend(yes, no)
+        mask.bitselect(yes, no)
     }
     #[inline(always)]
     fn exp2_int(self, n: f32x8) -> f32x8 {
         f32x8::new(n.to_array().map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23)))
+    }
+    #[inline(always)]
+    fn exponent(self, v: f32x8) -> f32x8 {
+        f32x8::new(v.to_array().map(|x| ((x.to_bits() >> 23 & 0xff) as i32 - 127) as f32))
     }
     #[inline(always)]
     fn and(self, a: f32x8, b: f32x8) -> f32x8 {

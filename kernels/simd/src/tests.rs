@@ -21,6 +21,7 @@ impl Task for All {
             s.less(a, b),
             s.select(s.less(a, b), a, b),
             s.exp2_int(s.round(s.splat(3.0))),
+            s.exponent(s.add(s.abs(a), s.splat(1.0))),
             s.and(a, b),
             s.or(a, b),
             s.xor(a, b),

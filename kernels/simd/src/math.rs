@@ -1,0 +1,251 @@
+//! Elementary functions and activations of eight numbers.
+//!
+//! All are accurate to about two units in the last place, keep NaN and saturate. Range reductions and polynomials are
+//! those of Cephes (S. L. Moshier, `expf`, `logf`, `tanhf`) unless a function says otherwise.
+
+use crate::Simd;
+use paring_core::op::Act;
+
+/// Horner's scheme: `c[0] * x^(n-1) + ... + c[n-1]`.
+#[inline(always)]
+fn poly<S: Simd, const N: usize>(s: S, x: S::V, c: [f32; N]) -> S::V {
+    let mut y = s.splat(c[0]);
+    for &k in &c[1..] {
+        y = s.mul_add(y, x, s.splat(k));
+    }
+    y
+}
+
+const SIGN: f32 = -0.0;
+// ln 2 in two parts; the first has few bits, so that its product with an exponent is exact.
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+
+/// `x = n ln 2 + r`: `n` and `exp(r) - 1`.
+#[inline(always)]
+fn exp_split<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+    let n = s.round(s.mul(x, s.splat(core::f32::consts::LOG2_E)));
+    let r = s.mul_add(n, s.splat(-LN2_HIGH), x);
+    let r = s.mul_add(n, s.splat(-LN2_LOW), r);
+    let p = poly(s, r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    (n, s.mul_add(s.mul(r, r), p, r))
+}
+
+/// `e^x`: 0 below -104, infinity above 88.73, subnormal in between where it should be.
+#[inline(always)]
+pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+    let x = clamp(s, x, -104.0, 89.0);
+    let (n, p) = exp_split(s, x);
+    // Two factors: one power of two could not reach beyond the normal range.
+    let half = s.round(s.mul(n, s.splat(0.5)));
+    s.mul(s.mul(s.add(p, s.splat(1.0)), s.exp2_int(half)), s.exp2_int(s.sub(n, half)))
+}
+
+/// `e^x` for results within the normal range; others become its ends.
+#[inline(always)]
+pub fn exp_normal<S: Simd>(s: S, x: S::V) -> S::V {
+    let (n, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
+    let scale = s.exp2_int(n);
+    s.mul_add(p, scale, scale)
+}
+
+/// `e^x - 1`, accurate near 0 too; the largest normal numbers above 88.3.
+#[inline(always)]
+pub fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
+    let (n, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
+    let scale = s.exp2_int(n);
+    s.mul_add(p, scale, s.sub(scale, s.splat(1.0)))
+}
+
+/// `x` within `lo..=hi`; NaN stays.
+#[inline(always)]
+pub fn clamp<S: Simd>(s: S, x: S::V, lo: f32, hi: f32) -> S::V {
+    s.min(s.splat(hi), s.max(s.splat(lo), x))
+}
+
+/// Natural logarithm: -infinity at 0, NaN below.
+#[inline(always)]
+pub fn ln<S: Simd>(s: S, x: S::V) -> S::V {
+    let one = s.splat(1.0);
+    let subnormal = s.less(x, s.splat(f32::MIN_POSITIVE));
+    let y = s.select(subnormal, s.mul(x, s.splat(8_388_608.0)), x);
+    // y = m 2^e with m within [sqrt(1/2), sqrt(2)).
+    let e = s.sub(s.exponent(y), s.select(subnormal, s.splat(23.0), s.splat(0.0)));
+    let m = s.or(s.and(y, s.splat(f32::from_bits(0x007f_ffff))), one);
+    let large = s.less(s.splat(core::f32::consts::SQRT_2), m);
+    let e = s.select(large, s.add(e, one), e);
+    let m = s.sub(s.select(large, s.mul(m, s.splat(0.5)), m), one);
+    let z = s.mul(m, m);
+    let p = poly(
+        s,
+        m,
+        [
+            7.037_683_6e-2,
+            -1.151_461e-1,
+            1.167_699_9e-1,
+            -1.242_014_1e-1,
+            1.424_932_3e-1,
+            -1.666_805_7e-1,
+            2.000_071_4e-1,
+            -2.499_999_4e-1,
+            3.333_333e-1,
+        ],
+    );
+    let r = s.mul_add(e, s.splat(LN2_LOW), s.mul(s.mul(m, z), p));
+    let r = s.mul_add(s.splat(-0.5), z, r);
+    let r = s.mul_add(e, s.splat(LN2_HIGH), s.add(m, r));
+    let finite = s.less(x, s.splat(f32::INFINITY));
+    let r = s.select(finite, r, x);
+    let positive = s.less(s.splat(0.0), x);
+    let below = s.select(s.less(x, s.splat(0.0)), s.splat(f32::NAN), s.splat(f32::NEG_INFINITY));
+    // Neither above nor below nor 0 is NaN.
+    s.select(positive, r, s.add(below, x))
+}
+
+/// `ln(1 + x)` for `x >= 0`, accurate near 0 too (W. Kahan's correction of the rounding of `1 + x`).
+#[inline(always)]
+pub fn ln_1p<S: Simd>(s: S, x: S::V) -> S::V {
+    let one = s.splat(1.0);
+    let u = s.add(one, x);
+    s.add(ln(s, u), s.div(s.sub(x, s.sub(u, one)), u))
+}
+
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
+    let one = s.splat(1.0);
+    s.div(one, s.add(one, exp_normal(s, s.xor(x, s.splat(SIGN)))))
+}
+
+/// Hyperbolic tangent.
+#[inline(always)]
+pub fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
+    let one = s.splat(1.0);
+    let a = s.abs(x);
+    let sign = s.and(x, s.splat(SIGN));
+    let z = s.mul(x, x);
+    let p = poly(s, z, [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1]);
+    let small = s.mul_add(s.mul(p, z), x, x);
+    let e = exp_normal(s, s.add(a, a));
+    let large = s.sub(one, s.div(s.splat(2.0), s.add(e, one)));
+    s.select(s.less(a, s.splat(0.625)), small, s.or(large, sign))
+}
+
+/// The error function, by two polynomials of N. Juffa (`erff`, 2016): one of `x`, one of `ln(1 - erf |x|)`.
+#[inline(always)]
+pub fn erf<S: Simd>(s: S, x: S::V) -> S::V {
+    let a = s.abs(x);
+    let z = s.mul(x, x);
+    let p =
+        poly(s, z, [-5.967_617e-4, 4.991_194_2e-3, -2.676_813_5e-2, 1.128_199_2e-1, -3.761_253_3e-1, 1.283_791_7e-1]);
+    let small = s.mul_add(p, x, x);
+    let t = s.min(s.splat(4.0), a);
+    let q = poly(
+        s,
+        t,
+        [
+            -1.728_534_7e-5,
+            3.831_971_3e-4,
+            -3.883_964_4e-3,
+            2.425_462_2e-2,
+            -1.067_778_8e-1,
+            -6.348_467e-1,
+            -1.287_175_1e-1,
+        ],
+    );
+    let e = exp_normal(s, s.sub(s.mul(q, t), t));
+    let large = s.or(s.sub(s.splat(1.0), e), s.and(x, s.splat(SIGN)));
+    s.select(s.less(a, s.splat(0.927_734_4)), small, large)
+}
+
+/// The largest integer not above `x`.
+#[inline(always)]
+pub fn floor<S: Simd>(s: S, x: S::V) -> S::V {
+    let r = s.round(x);
+    s.sub(r, s.and(s.less(x, r), s.splat(1.0)))
+}
+
+/// The smallest integer not below `x`.
+#[inline(always)]
+pub fn ceil<S: Simd>(s: S, x: S::V) -> S::V {
+    let r = s.round(x);
+    s.add(r, s.and(s.less(r, x), s.splat(1.0)))
+}
+
+/// `act(v)`.
+#[inline(always)]
+pub fn apply_act<S: Simd>(s: S, act: Act, v: S::V) -> S::V {
+    let (zero, one, half) = (s.splat(0.0), s.splat(1.0), s.splat(0.5));
+    match act {
+        Act::Relu => s.max(zero, v),
+        Act::LeakyRelu(alpha) => s.select(s.less(v, zero), s.mul(v, s.splat(alpha)), v),
+        Act::ThresholdedRelu(alpha) => s.and(s.less(s.splat(alpha), v), v),
+        Act::Clamp { lo, hi } => clamp(s, v, lo, hi),
+        Act::Sigmoid => sigmoid(s, v),
+        Act::Tanh => tanh(s, v),
+        Act::HardSigmoid { alpha, beta } => clamp(s, s.mul_add(v, s.splat(alpha), s.splat(beta)), 0.0, 1.0),
+        Act::HardSwish => s.mul(v, clamp(s, s.mul_add(v, s.splat(1.0 / 6.0), half), 0.0, 1.0)),
+        Act::Swish(alpha) => s.mul(v, sigmoid(s, s.mul(v, s.splat(alpha)))),
+        Act::Gelu => {
+            let e = erf(s, s.mul(v, s.splat(core::f32::consts::FRAC_1_SQRT_2)));
+            let h = s.mul(v, half);
+            s.mul_add(h, e, h)
+        }
+        // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel on the left.
+        Act::GeluTanh => {
+            let cubic = s.mul_add(s.mul(v, v), s.splat(0.044_715), one);
+            s.mul(v, sigmoid(s, s.mul(s.mul(v, cubic), s.splat(1.595_769_2))))
+        }
+        Act::Elu(alpha) => s.select(s.less(v, zero), s.mul(s.splat(alpha), exp_m1(s, v)), v),
+        Act::Selu { alpha, gamma } => {
+            let negative = s.mul(s.splat(alpha), exp_m1(s, v));
+            s.mul(s.splat(gamma), s.select(s.less(zero, v), v, negative))
+        }
+        Act::Celu(alpha) => {
+            let e = s.mul(s.splat(alpha), exp_m1(s, s.div(v, s.splat(alpha))));
+            s.add(s.max(zero, v), s.min(zero, e))
+        }
+        Act::Softplus => {
+            let e = exp_normal(s, s.or(v, s.splat(SIGN)));
+            s.add(s.max(zero, v), ln_1p(s, e))
+        }
+        Act::Softsign => s.div(v, s.add(one, s.abs(v))),
+        // With e = exp(x): tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2), which is 1 long before e^2 overflows.
+        Act::Mish => {
+            let e = exp_normal(s, s.min(s.splat(20.0), v));
+            let n = s.mul(e, s.add(e, s.splat(2.0)));
+            s.mul(v, s.div(n, s.add(n, s.splat(2.0))))
+        }
+        Act::Shrink { bias, lambda } => {
+            let above = s.and(s.less(s.splat(lambda), v), s.sub(v, s.splat(bias)));
+            s.select(s.less(v, s.splat(-lambda)), s.add(v, s.splat(bias)), above)
+        }
+    }
+}
+
+/// Whether `act` takes but a few instructions, none of them a division or an exponential.
+pub fn is_cheap(act: Act) -> bool {
+    match act {
+        Act::Relu | Act::LeakyRelu(_) | Act::ThresholdedRelu(_) | Act::Clamp { .. } => true,
+        Act::HardSigmoid { .. } | Act::HardSwish | Act::Shrink { .. } => true,
+        Act::Sigmoid | Act::Tanh | Act::Swish(_) | Act::Gelu | Act::GeluTanh | Act::Elu(_) | Act::Selu { .. } => false,
+        Act::Celu(_) | Act::Softplus | Act::Softsign | Act::Mish => false,
+    }
+}
+
+/// Whether `act(0)` is 0, so that padding lanes stay zero without being rewritten.
+pub fn keeps_zero(act: Act) -> bool {
+    match act {
+        Act::Clamp { lo, hi } => lo <= 0.0 && hi >= 0.0,
+        Act::ThresholdedRelu(_) => true,
+        Act::HardSigmoid { beta, .. } => beta <= 0.0,
+        Act::Sigmoid | Act::Softplus => false,
+        // A negative threshold lets zero through, to be shifted.
+        Act::Shrink { bias, lambda } => lambda >= 0.0 || bias == 0.0,
+        Act::LeakyRelu(_) | Act::Relu | Act::Tanh | Act::HardSwish | Act::Gelu | Act::GeluTanh => true,
+        Act::Softsign | Act::Mish => true,
+        Act::Swish(a) | Act::Elu(a) => a.is_finite(),
+        Act::Celu(a) => a.is_finite() && a != 0.0,
+        Act::Selu { alpha, gamma } => alpha.is_finite() && gamma.is_finite(),
+    }
+}
