@@ -124,7 +124,7 @@ pub fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
     let a = s.abs(x);
     let sign = s.and(x, s.splat(SIGN));
     let z = s.mul(x, x);
-    let p = poly(s, z, [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1]);
+    let p = poly(s, z, [-5.704_988_7e-3, 2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1]);
     let small = s.mul_add(s.mul(p, z), x, x);
     let e = exp_normal(s, s.add(a, a));
     let large = s.sub(one, s.div(s.splat(2.0), s.add(e, one)));
