@@ -1,0 +1,164 @@
+//! Packed weights, shared between plans, and the final assembly.
+
+use crate::{
+    IoSlot, Location, Memory, Options, Plan, PlanError, Slot, Step,
+    emit::{Emitted, EmittedStep},
+    lower::Lowered,
+    place::Placed,
+    work::work,
+};
+use paring_core::{AlignedBuf, Tensor};
+use paring_kernel::{KernelError, Packed, Prepared};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Packed weights by the constants and the form, shared by all plans and sessions of a model.
+#[derive(Default)]
+pub struct PackCache {
+    entries: Mutex<HashMap<Key, Entry>>,
+}
+
+/// Addresses of the constants, and the form. The entry keeps the constants alive, so that addresses stay theirs.
+type Key = (Vec<(usize, usize)>, String);
+
+struct Entry {
+    packed: Arc<Packed>,
+    _constants: Vec<Arc<Tensor>>,
+}
+
+impl PackCache {
+    /// An empty cache.
+    pub fn new() -> PackCache {
+        PackCache::default()
+    }
+
+    /// Bytes of everything packed so far.
+    pub fn bytes(&self) -> usize {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.values().map(|e| e.packed.data.as_slice().len()).sum()
+    }
+
+    fn packed(&self, step: &EmittedStep) -> Result<Arc<Packed>, KernelError> {
+        if step.offer.packed_format.is_empty() {
+            return step.kernel.pack(&step.problem, &step.offer).map(Arc::new);
+        }
+        let inputs = step.problem.inputs.iter().zip(&step.offer.inputs);
+        let constants: Vec<Arc<Tensor>> =
+            inputs.filter(|(_, l)| l.is_none()).filter_map(|(x, _)| x.as_ref()?.constant.clone()).collect();
+        let address = |t: &Arc<Tensor>| (t.bytes().as_ptr() as usize, t.bytes().len());
+        let key = (constants.iter().map(address).collect(), step.offer.packed_format.to_string());
+        if let Some(e) = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(e.packed.clone());
+        }
+        let packed = Arc::new(step.kernel.pack(&step.problem, &step.offer)?);
+        let entry = Entry { packed: packed.clone(), _constants: constants };
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
+        Ok(packed)
+    }
+}
+
+pub(crate) fn finish(
+    low: Lowered,
+    placed: Placed,
+    cache: &PackCache,
+    options: &Options,
+) -> Result<Plan, PlanError> {
+    let Placed { emitted, in_place, offsets, arena_bytes } = placed;
+    let mut memory = Memory { arena: arena_bytes, ..Memory::default() };
+    for step in &emitted.steps {
+        memory.shared_scratch = memory.shared_scratch.max(step.offer.scratch.shared.next_multiple_of(64));
+        memory.worker_scratch = memory.worker_scratch.max(step.offer.scratch.per_worker.next_multiple_of(64));
+    }
+    let needed = memory.working_set(1);
+    if needed > options.arena_limit {
+        let what = "the memory between the layers".into();
+        return Err(PlanError::Limit { what, needed, limit: options.arena_limit });
+    }
+    let slot = |v: usize| {
+        let (root, offset) = emitted.root(v);
+        let p = &emitted.physicals[v];
+        let (location, base) = match emitted.physicals[root].outside {
+            Some(location) => (location, 0),
+            None => (Location::Arena, offsets[root]),
+        };
+        let operand = &p.operand;
+        Slot {
+            location,
+            offset: base + offset,
+            len: p.bytes,
+            dtype: operand.dtype,
+            shape: operand.shape.clone(),
+            layout: p.layout,
+            root: root as u32,
+            root_offset: offset,
+        }
+    };
+    let mut steps = Vec::with_capacity(emitted.steps.len());
+    let mut seen: HashMap<usize, usize> = HashMap::new();
+    for (s, step) in emitted.steps.iter().enumerate() {
+        let fail = |source| PlanError::Kernel {
+            node: step.problem.name.clone(),
+            op: step.problem.op.name().into(),
+            source,
+        };
+        let packed = cache.packed(step).map_err(fail)?;
+        seen.insert(Arc::as_ptr(&packed) as usize, packed.data.as_slice().len());
+        let prepared: Arc<dyn Prepared> =
+            Arc::from(step.kernel.prepare(&step.problem, &step.offer, packed).map_err(fail)?);
+        let w = work(&step.problem);
+        steps.push(Step {
+            name: step.problem.name.clone(),
+            op: step.problem.op.name(),
+            kernel: step.kernel.descriptor().name,
+            prepared,
+            inputs: step.inputs.iter().map(|v| v.map(slot)).collect(),
+            outputs: step.outputs.iter().map(|v| v.map(slot)).collect(),
+            in_place: in_place[s],
+            worker_scratch: step.offer.scratch.per_worker,
+            shared_scratch: step.offer.scratch.shared,
+            macs: w.macs,
+            bytes: w.bytes,
+            cost_ns: step.cost_ns,
+        });
+    }
+    memory.packed = seen.values().sum();
+    let kept = emitted.kept.iter().map(|(name, v)| (name.clone(), slot(*v))).collect();
+    let io = io_slots(&low);
+    let Emitted { constants, layers, .. } = emitted;
+    let constants = constants.iter().map(|t| aligned(t)).collect::<Result<Vec<_>, _>>()?;
+    memory.constants = constants.iter().map(|t| t.bytes().len()).sum();
+    if let Some(limit) = options.max_memory {
+        let needed = memory.working_set(1).saturating_add(memory.packed);
+        if needed > limit {
+            let what = "packed weights and the memory between the layers".into();
+            return Err(PlanError::Limit { what, needed, limit });
+        }
+    }
+    Ok(Plan::assemble(steps, io, constants, kept, layers, memory))
+}
+
+fn io_slots(low: &Lowered) -> (Vec<IoSlot>, Vec<IoSlot>) {
+    let io = |(value, name, v): &(paring_ir::ValueId, String, usize)| {
+        let operand = &low.values[*v].operand;
+        let len = operand.bytes(paring_core::Layout::Plain).unwrap_or(0);
+        IoSlot { value: *value, name: name.clone(), dtype: operand.dtype, shape: operand.shape.clone(), len }
+    };
+    (low.inputs.iter().map(io).collect(), low.outputs.iter().map(io).collect())
+}
+
+/// The constant itself where its bytes lie on a cache line, else a copy that does.
+fn aligned(t: &Arc<Tensor>) -> Result<Tensor, PlanError> {
+    if (t.bytes().as_ptr() as usize).is_multiple_of(16) {
+        return Ok((**t).clone());
+    }
+    let copy = AlignedBuf::from_bytes(t.bytes())
+        .map_err(KernelError::from)
+        .and_then(|b| Ok(Tensor::from_buffer(t.dtype(), t.shape(), b)?));
+    copy.map(|c| c.with_quant(t.quant().cloned())).map_err(|source| PlanError::Kernel {
+        node: "a constant".into(),
+        op: "constant".into(),
+        source,
+    })
+}
