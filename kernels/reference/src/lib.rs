@@ -1,1 +1,22 @@
-//! Under construction.
+//! Naive kernels for every operator.
+//!
+//! They compute the definition of each operator, sum in `f64` and round once. They are the oracle that every other
+//! kernel is held against, the evaluator behind constant folding, and what a plan falls back to where nothing faster
+//! offers.
+#![no_std]
+#![warn(missing_docs)]
+extern crate alloc;
+
+mod conv;
+mod dispatch;
+mod elementwise;
+mod epilogue;
+mod io;
+mod kernel;
+mod matmul;
+mod movement;
+mod pool;
+mod scalar;
+mod walk;
+
+pub use kernel::{KERNELS, evaluate};

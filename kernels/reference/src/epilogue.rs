@@ -1,0 +1,139 @@
+//! The steps between the result of an operator and its storing.
+
+use crate::io::{Built, Io, KernelResult, Slot, View, built, ensure, problem, words};
+use crate::scalar::activation;
+use alloc::{format, vec::Vec};
+use paring_core::{
+    DType, Op,
+    op::{Act, EpiOp},
+};
+use paring_kernel::Problem;
+
+enum Step {
+    Bias(Slot),
+    Scale(Slot),
+    Residual(Slot),
+    PRelu(Slot),
+    Act(Act),
+}
+
+/// Runs an operator with its epilogue. A computed result stays in `f64` until all steps are done, so that it is
+/// rounded but once; one that is merely moved is changed where it lies.
+pub(crate) fn with_epilogue(p: &Problem, build: fn(&Problem) -> KernelResult<Built>) -> KernelResult<Built> {
+    if p.epilogue.is_empty() {
+        return build(p);
+    }
+    let out = Slot::output(p, 0)?;
+    ensure(out.dtype.is_float(), || format!("an epilogue on {} has no meaning", out.dtype))?;
+    let steps = steps(p, &out)?;
+    let channels = channels(p, &out);
+    let wide = is_computed(&p.op) && out.dtype != DType::F64;
+    let buffer = if wide { words(out.len)?.next_multiple_of(64) } else { 0 };
+    let inner = build(&without_epilogue(p, wide))?;
+    let total = buffer.checked_add(inner.scratch).ok_or_else(|| problem("the scratch exceeds the address space"))?;
+    built(total, move |io| {
+        let (result, rest) = io.scratch().split_at_mut(buffer);
+        let result = &mut result[..if wide { out.len * 8 } else { 0 }];
+        (inner.run)(&mut Redirect { inner: io, result: wide.then_some(&mut *result), scratch: Some(rest) })?;
+        for i in 0..out.len {
+            let v = if wide { View::new(DType::F64, &result[i * 8..i * 8 + 8]).f(0) } else { out.target(io).f(i) };
+            let v = steps.iter().fold(v, |v, s| s.apply(v, i, channels, io));
+            out.target(io).put_f(i, v);
+        }
+        Ok(())
+    })
+}
+
+fn without_epilogue(p: &Problem, wide: bool) -> Problem {
+    let mut p = p.clone();
+    p.epilogue.clear();
+    if let (true, Some(Some(o))) = (wide, p.outputs.first_mut()) {
+        o.dtype = DType::F64;
+    }
+    p
+}
+
+fn steps(p: &Problem, out: &Slot) -> KernelResult<Vec<Step>> {
+    let channels = channels(p, out).0;
+    let vector = |i: usize| -> KernelResult<Slot> {
+        let s = Slot::input(p, i)?;
+        s.expect_len("a per-channel operand of the epilogue", channels)?;
+        Ok(s)
+    };
+    p.epilogue
+        .iter()
+        .map(|e| {
+            Ok(match *e {
+                EpiOp::Bias { input } => Step::Bias(vector(input)?),
+                EpiOp::Scale { input } => Step::Scale(vector(input)?),
+                EpiOp::PRelu { input } => Step::PRelu(vector(input)?),
+                EpiOp::Residual { input } => {
+                    let s = Slot::input(p, input)?;
+                    s.expect_shape("the residual", &out.shape)?;
+                    Step::Residual(s)
+                }
+                EpiOp::Act(a) => Step::Act(a),
+            })
+        })
+        .collect()
+}
+
+/// Number of channels, and elements that one channel spans.
+fn channels(p: &Problem, out: &Slot) -> (usize, usize) {
+    match (&p.op, out.shape.as_slice()) {
+        (Op::Conv(_) | Op::ConvTranspose(_), [_, c, spatial @ ..]) => (*c, spatial.iter().product()),
+        (_, [.., c]) => (*c, 1),
+        (_, []) => (1, 1),
+    }
+}
+
+/// Whether the function of an operator writes its output by value, whatever floating-point type that has.
+fn is_computed(op: &Op) -> bool {
+    use Op::*;
+    match op {
+        Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | Einsum(_) | GlobalPool(_) | RoiAlign(_) => true,
+        Pool(_) | Unary(_) | Activation(_) | Binary(_) | Cast(_) | DequantizeLinear(_) | BatchNorm(_) => true,
+        InstanceNorm(_) | GroupNorm(_) | LayerNorm(_) | Lrn(_) | LpNorm(_) | Softmax(_) | Reduce(_) => true,
+        CumSum(_) | GridSample(_) => true,
+        _ => false,
+    }
+}
+
+impl Step {
+    #[inline]
+    fn apply(&self, v: f64, i: usize, (channels, span): (usize, usize), io: &dyn Io<'_>) -> f64 {
+        let c = i / span % channels;
+        match self {
+            Step::Bias(s) => v + s.view(io).f(c),
+            Step::Scale(s) => v * s.view(io).f(c),
+            Step::Residual(s) => v + s.view(io).f(i),
+            Step::PRelu(s) if v < 0.0 => v * s.view(io).f(c),
+            Step::PRelu(_) => v,
+            Step::Act(a) => activation(*a, v),
+        }
+    }
+}
+
+/// Puts output 0 elsewhere, and hands on what is left of the scratch.
+struct Redirect<'a, 'i> {
+    inner: &'a mut (dyn Io<'i> + 'a),
+    result: Option<&'a mut [u8]>,
+    scratch: Option<&'i mut [u8]>,
+}
+
+impl<'i> Io<'i> for Redirect<'_, 'i> {
+    fn input(&self, i: usize) -> &'i [u8] {
+        self.inner.input(i)
+    }
+
+    fn output(&mut self, i: usize) -> &mut [u8] {
+        match &mut self.result {
+            Some(r) if i == 0 => r,
+            _ => self.inner.output(i),
+        }
+    }
+
+    fn scratch(&mut self) -> &'i mut [u8] {
+        self.scratch.take().unwrap_or_default()
+    }
+}
