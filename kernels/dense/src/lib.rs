@@ -1,1 +1,24 @@
-//! Under construction.
+//! Dense arithmetic in `f32`: convolution, transposed convolution and matrix products.
+//!
+//! Direct convolution, fully connected layers and matrix products all rest on one micro-kernel (`tile`): up to six rows
+//! (output pixels) times sixteen columns (output channels), weights in panels of sixteen columns, the other operand
+//! read one scalar at a time.
+#![warn(missing_docs)]
+
+mod conv;
+mod epilogue;
+mod panel;
+mod stamp;
+mod tile;
+
+use paring_kernel::Kernel;
+
+/// The kernels of this crate.
+pub static KERNELS: &[&dyn Kernel] = &[
+    #[cfg(target_arch = "x86_64")]
+    &conv::DIRECT_AVX2,
+    &conv::DIRECT_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &conv::TRANSPOSED_AVX2,
+    &conv::TRANSPOSED_PORTABLE,
+];

@@ -1,0 +1,204 @@
+//! Runs a lowered convolution.
+
+use super::{
+    geometry::Geometry,
+    halo::Halo,
+    lower::{Lowered, LoweredPhase, Walk, Work},
+};
+use crate::{
+    epilogue::{Epilogue, Finish},
+    tile::{self, Panel},
+};
+use paring_kernel::{KernelError, Packed, Prepared, RunCx};
+use paring_simd::{LANES, Simd, Task};
+use std::sync::Arc;
+
+/// A convolution bound to its weights and epilogue.
+pub struct Engine<S> {
+    isa: S,
+    lowered: Lowered,
+    halo: Option<Halo>,
+    packed: Arc<Packed>,
+    epilogue: Epilogue,
+}
+
+impl<S: Simd> Engine<S> {
+    /// Binds `geometry`, read with `lanes` channels side by side, to packed weights.
+    ///
+    /// # Errors
+    /// [`KernelError::Problem`] where the weights were packed for another problem.
+    pub fn new(
+        isa: S,
+        geometry: Geometry,
+        lanes: usize,
+        packed: Arc<Packed>,
+        epilogue: Epilogue,
+    ) -> Result<Engine<S>, KernelError> {
+        let halo = halo(&geometry, lanes);
+        let lowered = geometry.lower(lanes);
+        if packed.data.as_slice().len() != lowered.packed * size_of::<f32>() {
+            return Err(KernelError::Problem("weights were packed for another problem".into()));
+        }
+        Ok(Engine { isa, lowered, halo, packed, epilogue })
+    }
+}
+
+/// The copy that frames the input with zeros, where one is needed.
+pub fn halo(geometry: &Geometry, lanes: usize) -> Option<Halo> {
+    let view = geometry.view(lanes);
+    geometry.needs_halo().then(|| Halo::new(geometry.samples * view.planes, geometry.input, geometry.halo, &view))
+}
+
+impl<S: Simd> Prepared for Engine<S> {
+    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
+        let (g, view) = (&self.lowered.geometry, &self.lowered.view);
+        let parallel = cx.parallel();
+        let input = cx.input::<f32>(0);
+        let x = match &self.halo {
+            Some(halo) => {
+                let scratch = cx.scratch::<f32>();
+                halo.run(input, scratch, parallel);
+                assert!(scratch.len() >= halo.elements());
+                scratch.as_ptr().cast_const()
+            }
+            None => input.as_ptr(),
+        };
+        let output = cx.output::<f32>(0);
+        let (y, len) = (output.as_mut_ptr(), output.len());
+        assert!(len >= g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>());
+        assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
+        let finish = self.epilogue.bind(cx, y, len);
+        let shared = Shared {
+            lowered: &self.lowered,
+            weights: self.packed.elements(),
+            x,
+            y,
+            finish: &finish,
+            epilogue: &self.epilogue,
+        };
+        parallel.run(self.lowered.work.len(), &|task, _| {
+            let work = &self.lowered.work[task];
+            match self.lowered.walk {
+                Walk::Blocks => self.isa.vectorize(Run::<{ tile::BLOCKS }> { shared: &shared, work }),
+                Walk::Channels => self.isa.vectorize(Run::<{ tile::CHANNELS }> { shared: &shared, work }),
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What all tasks of a run share.
+struct Shared<'a> {
+    lowered: &'a Lowered,
+    weights: &'a [f32],
+    x: *const f32,
+    y: *mut f32,
+    finish: &'a Finish<'a>,
+    epilogue: &'a Epilogue,
+}
+
+// SAFETY: tasks read the input and write disjoint parts of the output.
+unsafe impl Sync for Shared<'_> {}
+
+/// One task.
+struct Run<'a, const WALK: u8> {
+    shared: &'a Shared<'a>,
+    work: &'a Work,
+}
+
+/// Most pixels in a block, for tables on the stack.
+const MOST: usize = 64;
+
+impl<const WALK: u8> Task for Run<'_, WALK> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let lowered = self.shared.lowered;
+        let phase = &lowered.phases[self.work.phase];
+        let plane = lowered.geometry.output.iter().product::<usize>() * LANES;
+        let mut x = [self.shared.x; MOST];
+        let mut y = [self.shared.y; MOST];
+        let all = self.work.pixels.len();
+        let blocks = all.div_ceil(lowered.block.min(MOST)).max(1);
+        let each = all.div_ceil(blocks).next_multiple_of(tile::ROWS).min(MOST);
+        let mut cursor = Cursor::new(self.shared, phase, self.work.pixels.start);
+        let mut left = all;
+        while left > 0 {
+            let n = left.min(each);
+            for i in 0..n {
+                (x[i], y[i]) = cursor.next();
+            }
+            for p in &phase.panels[self.work.panels.clone()] {
+                let first = p.columns.first / LANES * plane;
+                let panel = Panel {
+                    weights: self.shared.weights[p.weights..].as_ptr(),
+                    step: p.columns.width(),
+                    offsets: &lowered.offsets[p.offsets.clone()],
+                    k: 0,
+                    init: self.shared.epilogue.init(p.columns.first),
+                    channel: p.columns.first,
+                    lanes: p.columns.lanes,
+                    columns: [first, first + plane],
+                    finish: self.shared.finish,
+                };
+                // SAFETY: the view was laid out so that every pixel reads within it at every offset; pixels and
+                // channels of the output are those of its layout, and no other task has them.
+                unsafe {
+                    match p.columns.vectors {
+                        2 => tile::rows::<S, 2, WALK>(s, &Panel { step: 16, ..panel }, &x[..n], &y[..n]),
+                        _ => tile::rows::<S, 1, WALK>(s, &Panel { step: 8, ..panel }, &x[..n], &y[..n]),
+                    }
+                }
+            }
+            left -= n;
+        }
+    }
+}
+
+/// Walks through the pixels of a phase.
+struct Cursor<'a> {
+    shared: &'a Shared<'a>,
+    phase: &'a LoweredPhase,
+    sample: usize,
+    at: [usize; 3],
+}
+
+impl<'a> Cursor<'a> {
+    #[inline(always)]
+    fn new(shared: &'a Shared<'a>, phase: &'a LoweredPhase, pixel: usize) -> Cursor<'a> {
+        let [d, h, w] = phase.phase.grid;
+        let at = [pixel / (h * w) % d, pixel / w % h, pixel % w];
+        Cursor { shared, phase, sample: pixel / (d * h * w), at }
+    }
+
+    /// Where the pixel reads and writes.
+    #[inline(always)]
+    fn next(&mut self) -> (*const f32, *mut f32) {
+        let Lowered { geometry: g, view, .. } = self.shared.lowered;
+        let p = &self.phase.phase;
+        let mut x = self.sample * view.planes * view.plane();
+        let mut y = 0;
+        let strides = view.strides();
+        for i in 0..3 {
+            x += self.at[i] * p.input_step[i] * strides[i];
+            y = y * g.output[i] + p.origin[i] + self.at[i] * p.output_step[i];
+        }
+        y += self.sample * g.outputs.div_ceil(LANES) * g.output.iter().product::<usize>();
+        self.advance();
+        (self.shared.x.wrapping_add(x), self.shared.y.wrapping_add(y * LANES))
+    }
+
+    #[inline(always)]
+    fn advance(&mut self) {
+        let grid = self.phase.phase.grid;
+        for i in (0..3).rev() {
+            self.at[i] += 1;
+            if self.at[i] < grid[i] {
+                return;
+            }
+            self.at[i] = 0;
+        }
+        self.sample += 1;
+    }
+}

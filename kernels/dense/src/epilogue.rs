@@ -1,0 +1,300 @@
+//! Epilogues: how many steps can be fused, their operands, and storing a tile.
+
+use crate::tile::{Panel, ROWS};
+use paring_core::{
+    DType,
+    op::{Act, EpiOp},
+};
+use paring_kernel::{KernelError, Problem, RunCx};
+use paring_simd::{LANES, Simd, Task, math::apply_act};
+
+/// Residuals that a tile can add.
+const RESIDUALS: usize = 2;
+
+/// How many steps of the epilogue of `p` can be fused, where per-channel operands have `channels` entries.
+pub fn fusable(p: &Problem, channels: usize) -> usize {
+    let mut residuals = 0;
+    let fits = |e: &EpiOp| match *e {
+        EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::PRelu { input } => {
+            p.constant(input).is_some_and(|t| t.dtype() == DType::F32 && t.len() == channels)
+        }
+        EpiOp::Residual { input } => {
+            residuals += 1;
+            let same = |(a, b): (&paring_kernel::Operand, &paring_kernel::Operand)| {
+                a.shape == b.shape && a.dtype == DType::F32 && b.dtype == DType::F32
+            };
+            residuals <= RESIDUALS && p.input(input).zip(p.output(0)).is_some_and(same)
+        }
+        EpiOp::Act(_) => true,
+    };
+    p.epilogue
+        .iter()
+        .take_while({
+            let mut fits = fits;
+            move |e| fits(e)
+        })
+        .count()
+}
+
+/// The inputs that the first `fused` steps read while running.
+pub fn residuals(p: &Problem, fused: usize) -> impl Iterator<Item = usize> + '_ {
+    p.epilogue.iter().take(fused).filter_map(|e| match *e {
+        EpiOp::Residual { input } => Some(input),
+        _ => None,
+    })
+}
+
+/// One step, its per-channel operand padded with zeros to whole panels.
+#[derive(Clone, Debug)]
+enum Step {
+    Bias(Vec<f32>),
+    Scale(Vec<f32>),
+    PRelu(Vec<f32>),
+    Residual(usize),
+    Act(Act),
+}
+
+/// Sums of residuals, then a clamp: what almost every layer does. Kept in registers.
+#[derive(Clone, Copy, Debug)]
+struct Quick {
+    residuals: usize,
+    clamp: Option<(f32, f32)>,
+}
+
+/// The fused steps of one problem.
+#[derive(Clone, Debug)]
+pub struct Epilogue {
+    /// What accumulators start from, padded to whole panels.
+    init: Vec<f32>,
+    steps: Vec<Step>,
+    quick: Option<Quick>,
+    residuals: Vec<usize>,
+    padded: bool,
+}
+
+impl Epilogue {
+    /// Prepares the first `fused` steps for outputs of `channels` channels. `padded`: rows of the output have room for
+    /// all columns of a panel, those beyond the channels are to be zero.
+    pub fn new(p: &Problem, fused: usize, channels: usize, padded: bool) -> Result<Epilogue, KernelError> {
+        let width = channels.next_multiple_of(2 * LANES);
+        let vector = |input: usize| {
+            let mut v = p.const_f32s(input).filter(|v| v.len() == channels).ok_or_else(|| {
+                KernelError::Problem(format!("operand {input} is not a vector of {channels} constants"))
+            })?;
+            v.resize(width, 0.0);
+            Ok::<_, KernelError>(v)
+        };
+        let mut e = Epilogue { init: vec![0.0; width], steps: vec![], quick: None, residuals: vec![], padded };
+        for op in p.epilogue.iter().take(fused) {
+            let step = match *op {
+                EpiOp::Bias { input } => Step::Bias(vector(input)?),
+                EpiOp::Scale { input } => Step::Scale(vector(input)?),
+                EpiOp::PRelu { input } => Step::PRelu(vector(input)?),
+                EpiOp::Residual { input } => {
+                    e.residuals.push(input);
+                    Step::Residual(e.residuals.len() - 1)
+                }
+                EpiOp::Act(a) => Step::Act(a),
+            };
+            match step {
+                // Additions commute, so every bias before the first other step is where the sums start from.
+                Step::Bias(v) if e.steps.iter().all(|s| matches!(s, Step::Residual(_))) => {
+                    e.init.iter_mut().zip(&v).for_each(|(a, b)| *a += b);
+                }
+                step => e.steps.push(step),
+            }
+        }
+        if e.residuals.len() > RESIDUALS {
+            return Err(KernelError::Problem(format!("more than {RESIDUALS} residuals")));
+        }
+        e.quick = e.quick();
+        Ok(e)
+    }
+
+    fn quick(&self) -> Option<Quick> {
+        let residuals = self.steps.iter().take_while(|s| matches!(s, Step::Residual(_))).count();
+        let clamp = match self.steps[residuals..] {
+            [] => None,
+            [Step::Act(Act::Relu)] => Some((0.0, f32::INFINITY)),
+            [Step::Act(Act::Clamp { lo, hi })] => Some((lo, hi)),
+            _ => return None,
+        };
+        Some(Quick { residuals, clamp })
+    }
+
+    /// Where the accumulators of the panel that begins at `channel` start from.
+    pub fn init(&self, channel: usize) -> *const f32 {
+        self.init[channel..].as_ptr()
+    }
+
+    /// Binds the operands of one run. `out` is the first element of output 0, of `len` elements.
+    pub fn bind(&self, cx: &RunCx<'_>, out: *mut f32, len: usize) -> Finish<'_> {
+        let mut residuals = [out.cast_const(); RESIDUALS];
+        for (r, &input) in residuals.iter_mut().zip(&self.residuals) {
+            if cx.in_place() != Some(input) {
+                let x = cx.input::<f32>(input);
+                assert!(x.len() >= len, "residual of {} elements for {len}", x.len());
+                *r = x.as_ptr();
+            }
+        }
+        Finish { epilogue: self, out, residuals }
+    }
+}
+
+/// The epilogue of one run.
+pub struct Finish<'a> {
+    epilogue: &'a Epilogue,
+    out: *mut f32,
+    residuals: [*const f32; RESIDUALS],
+}
+
+// SAFETY: the pointers are to operands that outlive the run; tasks write disjoint rows.
+unsafe impl Sync for Finish<'_> {}
+
+impl Finish<'_> {
+    /// Applies the steps to the sums of a tile and stores it.
+    ///
+    /// # Safety
+    /// Every pointer of `y`, moved by the columns of the panel, must be valid for writes of the lanes that exist, or of
+    /// all where the epilogue is padded; all lie within output 0.
+    #[inline(always)]
+    pub unsafe fn store<S: Simd, const PX: usize, const NV: usize>(
+        &self,
+        s: S,
+        panel: &Panel<'_>,
+        mut sums: [[S::V; NV]; PX],
+        y: [*mut f32; PX],
+    ) {
+        // SAFETY: the caller's promise; residuals have the extent of the output.
+        unsafe {
+            if let Some(quick) = self.epilogue.quick
+                && panel.lanes == NV * LANES
+            {
+                for r in 0..quick.residuals.min(RESIDUALS) {
+                    for i in 0..PX {
+                        for h in 0..NV {
+                            let at = y[i].add(panel.columns[h]).offset_from(self.out);
+                            sums[i][h] = s.add(sums[i][h], s.load(self.residuals[r].offset(at)));
+                        }
+                    }
+                }
+                if let Some((lo, hi)) = quick.clamp {
+                    let (lo, hi) = (s.splat(lo), s.splat(hi));
+                    for i in 0..PX {
+                        for h in 0..NV {
+                            sums[i][h] = s.min(hi, s.max(lo, sums[i][h]));
+                        }
+                    }
+                }
+                for i in 0..PX {
+                    for h in 0..NV {
+                        s.store(y[i].add(panel.columns[h]), sums[i][h]);
+                    }
+                }
+            } else {
+                let mut tile = [[0.0; 2 * LANES]; ROWS];
+                for i in 0..PX {
+                    for h in 0..NV {
+                        s.store(tile[i].as_mut_ptr().add(h * LANES), sums[i][h]);
+                    }
+                }
+                self.general(s, panel, &tile[..PX], &y, NV);
+            }
+        }
+    }
+
+    /// Any epilogue, and panels with columns that do not exist. Out of line, as it would swell every size of tile.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`].
+    #[inline(never)]
+    unsafe fn general<S: Simd>(
+        &self,
+        s: S,
+        panel: &Panel<'_>,
+        tile: &[[f32; 2 * LANES]],
+        y: &[*mut f32],
+        vectors: usize,
+    ) {
+        s.vectorize(General { finish: self, panel, tile, y, vectors });
+    }
+}
+
+/// The body of [`Finish::general`].
+struct General<'a> {
+    finish: &'a Finish<'a>,
+    panel: &'a Panel<'a>,
+    tile: &'a [[f32; 2 * LANES]],
+    y: &'a [*mut f32],
+    vectors: usize,
+}
+
+impl Task for General<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        for h in 0..self.vectors {
+            let lanes = self.panel.lanes.saturating_sub(h * LANES).min(LANES);
+            for (row, &y) in self.tile.iter().zip(self.y) {
+                // SAFETY: `Finish::store` has the same conditions.
+                unsafe { self.vector(s, &row[h * LANES..][..LANES], y.wrapping_add(self.panel.columns[h]), h, lanes) }
+            }
+        }
+    }
+}
+
+impl General<'_> {
+    /// One vector of one row.
+    ///
+    /// # Safety
+    /// `y` must be valid for writes of `lanes` elements, or of eight where the output is padded.
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(&self, s: S, sums: &[f32], y: *mut f32, h: usize, lanes: usize) {
+        let e = self.finish.epilogue;
+        let whole = lanes == LANES || e.padded;
+        let channel = self.panel.channel + h * LANES;
+        // SAFETY: operands are padded to whole panels; loads of residuals stay within what may be written.
+        unsafe {
+            let mut v = s.load(sums.as_ptr());
+            for step in &e.steps {
+                v = match step {
+                    Step::Bias(b) => s.add(v, s.load(b[channel..][..LANES].as_ptr())),
+                    Step::Scale(b) => s.mul(v, s.load(b[channel..][..LANES].as_ptr())),
+                    Step::PRelu(b) => {
+                        let slope = s.load(b[channel..][..LANES].as_ptr());
+                        s.select(s.less(v, s.splat(0.0)), s.mul(v, slope), v)
+                    }
+                    Step::Residual(r) => {
+                        let x = self.finish.residuals[*r].offset(y.offset_from(self.finish.out));
+                        s.add(v, if whole { s.load(x) } else { load_some(s, x, lanes) })
+                    }
+                    Step::Act(a) => apply_act(s, *a, v),
+                };
+            }
+            if lanes < LANES {
+                // Nothing but zeros may reach padding lanes, not even where an infinity met a weight of zero.
+                let mut kept = s.to_array(v);
+                kept[lanes..].fill(0.0);
+                v = s.from_array(kept);
+            }
+            if whole {
+                s.store(y, v);
+            } else {
+                core::ptr::copy_nonoverlapping(s.to_array(v).as_ptr(), y, lanes);
+            }
+        }
+    }
+}
+
+/// The first `lanes` elements at `x`, then zeros.
+///
+/// # Safety
+/// `x` must be valid for reads of `lanes` elements.
+#[inline(always)]
+unsafe fn load_some<S: Simd>(s: S, x: *const f32, lanes: usize) -> S::V {
+    let mut a = [0.0; LANES];
+    // SAFETY: the caller's promise; at most eight lanes.
+    unsafe { core::ptr::copy_nonoverlapping(x, a.as_mut_ptr(), lanes.min(LANES)) };
+    s.from_array(a)
+}

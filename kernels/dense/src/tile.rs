@@ -1,0 +1,208 @@
+//! The micro-kernel: a tile of rows (pixels) by 8 or 16 columns (channels).
+//!
+//! Twelve accumulators, two vectors of weights and one broadcast make fifteen live vectors: with sixteen, LLVM spills.
+//! Rows are pointers, and the summed index runs through offsets shared by all rows, so that one kernel covers pointwise
+//! and spatial convolution, strides, dilation, channel selection and matrix products without rearranging the input.
+
+use crate::epilogue::Finish;
+use paring_kernel::Isa;
+use paring_simd::{LANES, Simd};
+
+/// Most rows of a tile.
+pub const ROWS: usize = 6;
+
+/// The summed index runs through consecutive elements; offsets are not used.
+pub const CONTIGUOUS: u8 = 0;
+/// Each offset stands for eight consecutive elements.
+pub const BLOCKS: u8 = 1;
+/// Each offset stands for one element.
+pub const CHANNELS: u8 = 2;
+
+/// What the tiles of one panel share.
+#[derive(Clone, Copy)]
+pub struct Panel<'a> {
+    /// First row of the weights.
+    pub weights: *const f32,
+    /// Elements from one row of the weights to the next.
+    pub step: usize,
+    /// Byte offsets from a row's pointer.
+    pub offsets: &'a [usize],
+    /// Length of the sum, for [`CONTIGUOUS`].
+    pub k: usize,
+    /// What accumulators start from: one entry per column.
+    pub init: *const f32,
+    /// First channel, for the operands of the epilogue.
+    pub channel: usize,
+    /// Columns that exist.
+    pub lanes: usize,
+    /// Elements from an output pointer to the first and to the second vector of its row.
+    pub columns: [usize; 2],
+    /// The epilogue.
+    pub finish: &'a Finish<'a>,
+}
+
+/// Rows of the tallest tile that fits the registers: two of the sixteen SSE registers make one vector.
+#[inline(always)]
+fn height<S: Simd>() -> usize {
+    if cfg!(target_arch = "x86_64") && matches!(S::ISA, Isa::Portable) { 2 } else { ROWS }
+}
+
+/// Computes any number of rows against one panel of `NV` vectors, in tiles as equal as can be: nine tiles of five and
+/// six rows cost less than eight of six and one of one, whose chain of sums would wait for itself.
+///
+/// # Safety
+/// Every row pointer must be valid for reads at all offsets, every output pointer for the columns that exist (all of
+/// them where [`Finish::padded`] holds), the weights for all rows.
+#[inline(always)]
+pub unsafe fn rows<S: Simd, const NV: usize, const WALK: u8>(
+    s: S,
+    panel: &Panel<'_>,
+    x: &[*const f32],
+    y: &[*mut f32],
+) {
+    debug_assert_eq!(x.len(), y.len());
+    let tiles = x.len().div_ceil(height::<S>()).max(1);
+    let (each, more) = (x.len() / tiles, x.len() % tiles);
+    let mut at = 0;
+    for t in 0..tiles {
+        let n = each + usize::from(t < more);
+        // SAFETY: `at + n` never exceeds the number of rows; the rest is the caller's promise.
+        unsafe {
+            let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
+            match n {
+                6 => tile::<S, 6, NV, WALK>(s, panel, x, y),
+                5 => tile::<S, 5, NV, WALK>(s, panel, x, y),
+                4 => tile::<S, 4, NV, WALK>(s, panel, x, y),
+                3 => tile::<S, 3, NV, WALK>(s, panel, x, y),
+                2 => tile::<S, 2, NV, WALK>(s, panel, x, y),
+                1 => tile::<S, 1, NV, WALK>(s, panel, x, y),
+                _ => {}
+            }
+        }
+        at += n;
+    }
+}
+
+/// One tile of `PX` rows.
+///
+/// # Safety
+/// As for [`rows`], with `PX` pointers at `x` and at `y`.
+#[inline(always)]
+unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
+    s: S,
+    panel: &Panel<'_>,
+    x: *const *const f32,
+    y: *const *mut f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x: [*const f32; PX] = x.cast::<[*const f32; PX]>().read();
+        let y: [*mut f32; PX] = y.cast::<[*mut f32; PX]>().read();
+        let sums = sum::<S, PX, NV, WALK>(s, panel, x);
+        panel.finish.store(s, panel, sums, y);
+    }
+}
+
+/// The sums of one tile.
+///
+/// # Safety
+/// As for [`rows`].
+#[inline(always)]
+unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
+    s: S,
+    panel: &Panel<'_>,
+    x: [*const f32; PX],
+) -> [[S::V; NV]; PX] {
+    // Few accumulators wait for each other: then odd terms go to a second set.
+    let split = PX * NV <= 6 && height::<S>() == ROWS;
+    let mut init = [s.splat(0.0); NV];
+    let mut odd = [init; PX];
+    for h in 0..NV {
+        // SAFETY: one entry per column.
+        init[h] = unsafe { s.load(panel.init.add(LANES * h)) };
+    }
+    let mut even = [init; PX];
+    let step = panel.step;
+    let mut w = panel.weights;
+
+    macro_rules! product {
+        ($sums:ident, $w:expr, $at:expr) => {
+            // SAFETY: the caller promises that rows are readable at all offsets and weights for all rows.
+            unsafe {
+                let mut b = [s.splat(0.0); NV];
+                for h in 0..NV {
+                    b[h] = s.load($w.add(LANES * h));
+                }
+                for i in 0..PX {
+                    let a = s.broadcast(x[i].byte_add($at));
+                    for h in 0..NV {
+                        $sums[i][h] = s.mul_add(a, b[h], $sums[i][h]);
+                    }
+                }
+            }
+        };
+    }
+    macro_rules! pair {
+        ($w:expr, $first:expr, $second:expr) => {
+            product!(even, $w, $first);
+            // SAFETY: within the weights, as there is a second term.
+            let second = unsafe { $w.add(step) };
+            if split {
+                product!(odd, second, $second);
+            } else {
+                product!(even, second, $second);
+            }
+        };
+    }
+    macro_rules! skip {
+        ($n:expr) => {
+            // SAFETY: at most one past the last row.
+            w = unsafe { w.add($n * step) }
+        };
+    }
+    match WALK {
+        BLOCKS => {
+            for &at in panel.offsets {
+                for c in 0..LANES / 2 {
+                    // SAFETY: eight rows of weights belong to each offset.
+                    let w = unsafe { w.add(2 * c * step) };
+                    pair!(w, at + 8 * c, at + 8 * c + 4);
+                }
+                skip!(LANES);
+            }
+        }
+        CHANNELS => {
+            let mut pairs = panel.offsets.chunks_exact(2);
+            for two in &mut pairs {
+                pair!(w, two[0], two[1]);
+                skip!(2);
+            }
+            if let &[last] = pairs.remainder() {
+                product!(even, w, last);
+            }
+        }
+        _ => {
+            let mut at = 0;
+            for _ in 0..panel.k / 4 {
+                pair!(w, at, at + 4);
+                skip!(2);
+                pair!(w, at + 8, at + 12);
+                skip!(2);
+                at += 16;
+            }
+            for _ in 0..panel.k % 4 {
+                product!(even, w, at);
+                skip!(1);
+                at += 4;
+            }
+        }
+    }
+    if split {
+        for i in 0..PX {
+            for h in 0..NV {
+                even[i][h] = s.add(even[i][h], odd[i][h]);
+            }
+        }
+    }
+    even
+}
