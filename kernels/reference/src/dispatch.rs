@@ -2,7 +2,7 @@
 
 use crate::epilogue::with_epilogue;
 use crate::io::{Built, KernelResult};
-use crate::{conv, elementwise as el, matmul, movement as mv, pool};
+use crate::{conv, create, elementwise as el, index, matmul, movement as mv, norm, pool, reduce};
 use paring_core::Op;
 use paring_kernel::Problem;
 
@@ -40,6 +40,28 @@ fn build_op(p: &Problem) -> KernelResult<Built> {
         Op::ChannelShuffle(a) => mv::channel_shuffle(p, a),
         Op::ReverseSequence(a) => mv::reverse_sequence(p, a.batch_axis, a.time_axis),
         Op::Trilu(a) => mv::trilu(p, a),
+        Op::BatchNorm(a) => norm::batch_norm(p, a.epsilon),
+        Op::InstanceNorm(a) => norm::group_norm(p, a.epsilon, None),
+        Op::GroupNorm(a) => norm::group_norm(p, a.epsilon, Some(a.groups)),
+        Op::LayerNorm(a) => norm::layer_norm(p, a),
+        Op::Lrn(a) => norm::lrn(p, a),
+        Op::LpNorm(a) => norm::lp_norm(p, a),
+        Op::Softmax(a) => norm::softmax(p, a),
+        Op::Reduce(a) => reduce::reduce(p, a),
+        Op::ArgReduce(a) => reduce::arg_reduce(p, a),
+        Op::CumSum(a) => reduce::cum_sum(p, a),
+        Op::TopK(a) => reduce::top_k(p, a),
+        Op::Gather(a) => index::gather(p, a),
+        Op::GatherElements(a) => index::gather_elements(p, a),
+        Op::GatherNd(a) => index::gather_nd(p, a),
+        Op::ScatterElements(a) => index::scatter_elements(p, a),
+        Op::ScatterNd(a) => index::scatter_nd(p, a),
+        Op::OneHot(a) => index::one_hot(p, a),
+        Op::Range => create::range(p),
+        Op::ConstantOfShape(a) => create::constant_of_shape(p, a),
+        Op::Shape(a) => create::shape(p, a),
+        Op::Size => create::size(p),
+        Op::EyeLike(a) => create::eye_like(p, a),
         _ => el::none(p),
     }
 }

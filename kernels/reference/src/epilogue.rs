@@ -46,7 +46,10 @@ pub(crate) fn with_epilogue(p: &Problem, build: fn(&Problem) -> KernelResult<Bui
 
 fn without_epilogue(p: &Problem, wide: bool) -> Problem {
     let mut p = p.clone();
-    p.epilogue.clear();
+    // Operands of the epilogue are not to be taken for optional inputs of the operator.
+    for i in core::mem::take(&mut p.epilogue).iter().filter_map(EpiOp::input) {
+        p.inputs[i] = None;
+    }
     if let (true, Some(Some(o))) = (wide, p.outputs.first_mut()) {
         o.dtype = DType::F64;
     }

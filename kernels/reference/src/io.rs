@@ -221,6 +221,12 @@ macro_rules! views {
                 match self { $(ViewMut::$variant(s) => s[i].to_f(),)* ViewMut::Bool(s) => (s[i] != 0) as u8 as f64 }
             }
 
+            /// Element `i` as an integer.
+            #[inline]
+            pub fn int(&self, i: usize) -> i128 {
+                match self { $(ViewMut::$variant(s) => s[i].to_int(),)* ViewMut::Bool(s) => (s[i] != 0) as i128 }
+            }
+
             /// Stores a number: rounded to a floating-point type; cut off and saturated to an integer type.
             #[inline]
             pub fn put_f(&mut self, i: usize, v: f64) {

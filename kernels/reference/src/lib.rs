@@ -8,14 +8,18 @@
 extern crate alloc;
 
 mod conv;
+mod create;
 mod dispatch;
 mod elementwise;
 mod epilogue;
+mod index;
 mod io;
 mod kernel;
 mod matmul;
 mod movement;
+mod norm;
 mod pool;
+mod reduce;
 mod scalar;
 mod walk;
 

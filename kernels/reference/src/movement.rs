@@ -109,8 +109,8 @@ pub(crate) fn expand(p: &Problem) -> KernelResult<Built> {
 /// `Concat`.
 pub(crate) fn concat(p: &Problem, a: &AxisAttrs) -> KernelResult<Built> {
     let y = Slot::output(p, 0)?;
-    let count = p.epilogue.iter().filter_map(|e| e.input()).min().unwrap_or(p.inputs.len()).min(p.inputs.len());
-    let parts = (0..count).map(|i| Slot::input(p, i)).collect::<KernelResult<Vec<_>>>()?;
+    let parts =
+        (0..p.inputs.len()).filter_map(|i| Slot::optional_input(p, i).transpose()).collect::<KernelResult<Vec<_>>>()?;
     let axis = y.axis(a.axis)?;
     let mut total = 0usize;
     for x in &parts {
