@@ -16,6 +16,12 @@ pub enum Dim {
     Sym(Box<Expr>),
 }
 
+/// The symbol of what overflowed.
+const OVERFLOW: &str = "?overflow";
+
+/// Expressions heavier than this are not tracked.
+const MAX_WEIGHT: usize = 256;
+
 /// A polynomial: the sum of products of atoms, each with a coefficient. The empty product is the constant term.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Expr(BTreeMap<Vec<Atom>, i64>);
@@ -72,7 +78,23 @@ impl Dim {
     }
 
     fn binary(&self, other: &Dim, f: impl FnOnce(&Expr, &Expr) -> Option<Expr>) -> Dim {
-        f(&self.expr(), &other.expr()).map_or_else(|| Dim::symbol("?overflow"), Expr::into_dim)
+        self.checked(other, f).unwrap_or_else(|| Dim::symbol(OVERFLOW))
+    }
+
+    /// Whether arithmetic that led here overflowed, or grew beyond what is tracked.
+    pub fn is_overflow(&self) -> bool {
+        match self {
+            Dim::Known(_) => false,
+            Dim::Sym(_) => self.symbols().iter().any(|s| &**s == OVERFLOW),
+        }
+    }
+
+    /// Whether this surely is not negative, given that symbols never are.
+    pub fn is_nonnegative(&self) -> bool {
+        match self {
+            Dim::Known(n) => *n >= 0,
+            Dim::Sym(e) => e.is_nonnegative(),
+        }
     }
 
     /// `self + other`.
@@ -117,14 +139,18 @@ impl Dim {
     /// The larger.
     #[must_use]
     pub fn max_of(&self, other: &Dim) -> Dim {
+        self.extreme(other, i64::max, Atom::Max)
+    }
+
+    fn extreme(&self, other: &Dim, known: fn(i64, i64) -> i64, atom: fn(Box<Expr>, Box<Expr>) -> Atom) -> Dim {
         if self == other {
             return self.clone();
         }
         match (self.as_i64(), other.as_i64()) {
-            (Some(a), Some(b)) => Dim::Known(a.max(b)),
+            (Some(a), Some(b)) => Dim::Known(known(a, b)),
             _ => {
                 let (a, b) = if self <= other { (self, other) } else { (other, self) };
-                Expr::atom(Atom::Max(Box::new(a.expr()), Box::new(b.expr()))).into_dim()
+                a.binary(b, |a, b| Some(Expr::atom(atom(Box::new(a.clone()), Box::new(b.clone())))))
             }
         }
     }
@@ -132,16 +158,7 @@ impl Dim {
     /// The smaller.
     #[must_use]
     pub fn min_of(&self, other: &Dim) -> Dim {
-        if self == other {
-            return self.clone();
-        }
-        match (self.as_i64(), other.as_i64()) {
-            (Some(a), Some(b)) => Dim::Known(a.min(b)),
-            _ => {
-                let (a, b) = if self <= other { (self, other) } else { (other, self) };
-                Expr::atom(Atom::Min(Box::new(a.expr()), Box::new(b.expr()))).into_dim()
-            }
-        }
+        self.extreme(other, i64::min, Atom::Min)
     }
 
     /// This dimension with symbols replaced; those that `bind` knows nothing of stay. Overflow yields `None`.
@@ -189,6 +206,24 @@ impl Expr {
             1 => self.0.get(&vec![]).copied(),
             _ => None,
         }
+    }
+
+    /// Number of atoms at all depths, and of terms.
+    fn weight(&self) -> usize {
+        let atom = |a: &Atom| match a {
+            Atom::Symbol(_) => 1,
+            Atom::Div(x, y) | Atom::Max(x, y) | Atom::Min(x, y) => 1 + x.weight() + y.weight(),
+        };
+        self.0.keys().map(|atoms| 1 + atoms.iter().map(atom).sum::<usize>()).sum()
+    }
+
+    fn is_nonnegative(&self) -> bool {
+        let atom = |a: &Atom| match a {
+            Atom::Symbol(s) => &**s != OVERFLOW,
+            Atom::Div(x, y) | Atom::Min(x, y) => x.is_nonnegative() && y.is_nonnegative(),
+            Atom::Max(x, y) => x.is_nonnegative() || y.is_nonnegative(),
+        };
+        self.0.iter().all(|(atoms, &c)| c >= 0 && atoms.iter().all(atom))
     }
 
     fn into_dim(self) -> Dim {
@@ -284,7 +319,12 @@ impl Expr {
 
 impl Dim {
     fn checked(&self, other: &Dim, f: impl FnOnce(&Expr, &Expr) -> Option<Expr>) -> Option<Dim> {
-        f(&self.expr(), &other.expr()).map(Expr::into_dim)
+        let (a, b) = (self.expr(), other.expr());
+        // Hostile models nest expressions so that they double at every step.
+        if a.weight().saturating_add(b.weight()) > MAX_WEIGHT {
+            return None;
+        }
+        f(&a, &b).filter(|e| e.weight() <= MAX_WEIGHT).map(Expr::into_dim)
     }
 }
 

@@ -1,0 +1,154 @@
+//! Matrix products.
+
+use super::cx::*;
+use crate::Dim;
+use alloc::{collections::BTreeMap, format, string::String, vec, vec::Vec};
+use paring_core::op::{DenseAttrs, EinsumAttrs};
+
+pub(super) fn dense(a: &DenseAttrs, cx: &mut Cx<'_>) -> Facts {
+    let (x, w) = (cx.input(0, "x")?, cx.input(1, "w")?);
+    need_number(x, "x")?;
+    same_dtype(x, "x", w, "w")?;
+    let ws = cx.dims_of_rank(w, 2, "w")?;
+    let (k, n) = if a.transposed { (&ws[1], &ws[0]) } else { (&ws[0], &ws[1]) };
+    let Some(shape) = &x.ty.shape else { return one(x.ty.dtype, None) };
+    let Some((last, outer)) = shape.split_last() else {
+        return Err(shape_error!("x must have rank 1 or more, found a scalar"));
+    };
+    unify(k, last, &format!("last axis of x, which w of shape {} fixes", show(&ws)))?;
+    let mut out = outer.to_vec();
+    out.push(n.clone());
+    one(x.ty.dtype, Some(out))
+}
+
+pub(super) fn matmul(cx: &mut Cx<'_>) -> Facts {
+    let (a, b) = (cx.input(0, "a")?, cx.input(1, "b")?);
+    need_number(a, "a")?;
+    same_dtype(a, "a", b, "b")?;
+    let (Some(sa), Some(sb)) = (&a.ty.shape, &b.ty.shape) else { return one(a.ty.dtype, None) };
+    if sa.is_empty() || sb.is_empty() {
+        return Err(shape_error!("operands must have rank 1 or more, found {} and {}", a.ty, b.ty));
+    }
+    // A vector becomes a matrix of one row or one column, and that axis goes away afterwards.
+    let left = if sa.len() == 1 { vec![Dim::Known(1), sa[0].clone()] } else { sa.clone() };
+    let right = if sb.len() == 1 { vec![sb[0].clone(), Dim::Known(1)] } else { sb.clone() };
+    let (lr, rr) = (left.len(), right.len());
+    unify(&left[lr - 1], &right[rr - 2], &format!("the inner dimension of {} x {}", a.ty, b.ty))?;
+    let mut out = broadcast(&left[..lr - 2], &right[..rr - 2])?;
+    if sa.len() > 1 {
+        out.push(left[lr - 2].clone());
+    }
+    if sb.len() > 1 {
+        out.push(right[rr - 1].clone());
+    }
+    one(a.ty.dtype, Some(out))
+}
+
+/// The labels of one operand or of the output; `None` stands for the ellipsis.
+fn labels(term: &str, equation: &str) -> Result<Vec<Option<char>>> {
+    let mut out = Vec::new();
+    let mut rest = term;
+    while let Some(c) = rest.chars().next() {
+        if let Some(tail) = rest.strip_prefix("...") {
+            if out.contains(&None) {
+                return Err(shape_error!("equation '{equation}': a term has two ellipses"));
+            }
+            out.push(None);
+            rest = tail;
+        } else if c.is_ascii_alphabetic() {
+            out.push(Some(c));
+            rest = &rest[1..];
+        } else {
+            return Err(shape_error!("equation '{equation}': unexpected character {c:?}"));
+        }
+    }
+    Ok(out)
+}
+
+pub(super) fn einsum(a: &EinsumAttrs, cx: &mut Cx<'_>) -> Facts {
+    let equation: String = a.equation.chars().filter(|c| !c.is_whitespace()).collect();
+    let (left, right) = match equation.split_once("->") {
+        Some((l, r)) => (l, Some(r)),
+        None => (equation.as_str(), None),
+    };
+    let terms = left.split(',').map(|t| labels(t, &a.equation)).collect::<Result<Vec<_>>>()?;
+    if terms.len() != cx.inputs.len() {
+        return Err(shape_error!(
+            "equation '{}' has {} operands, but the node has {}",
+            a.equation,
+            terms.len(),
+            cx.inputs.len()
+        ));
+    }
+    let first = cx.input(0, "x")?;
+    need_number(first, "x")?;
+    let mut dims: BTreeMap<char, Dim> = BTreeMap::new();
+    let mut counts: BTreeMap<char, usize> = BTreeMap::new();
+    let mut batch: Option<Vec<Dim>> = Some(Vec::new());
+    for (i, term) in terms.iter().enumerate() {
+        let x = cx.input(i, "operand of the equation")?;
+        same_dtype(first, "operand 0", x, &format!("operand {i}"))?;
+        for l in term.iter().flatten() {
+            *counts.entry(*l).or_default() += 1;
+        }
+        let Some(shape) = &x.ty.shape else {
+            if term.contains(&None) {
+                batch = None;
+            }
+            continue;
+        };
+        let named = term.iter().flatten().count();
+        let hidden = shape.len().checked_sub(named).filter(|&h| h == 0 || term.contains(&None));
+        let Some(hidden) = hidden else {
+            return Err(shape_error!("equation '{}' gives operand {i} {named} axes, but it is {}", a.equation, x.ty));
+        };
+        let mut at = 0;
+        for label in term {
+            match label {
+                None => {
+                    batch = batch.map(|b| broadcast(&b, &shape[at..at + hidden])).transpose()?;
+                    at += hidden;
+                }
+                Some(l) => {
+                    let d = &shape[at];
+                    at += 1;
+                    let joined = match dims.get(l) {
+                        // Axes of length 1 broadcast.
+                        Some(seen) if seen.is(1) => d.clone(),
+                        Some(seen) if d.is(1) => seen.clone(),
+                        Some(seen) => unify(seen, d, &format!("axis '{l}' of equation '{}'", a.equation))?,
+                        None => d.clone(),
+                    };
+                    dims.insert(*l, joined);
+                }
+            }
+        }
+    }
+    let wanted = match right {
+        Some(r) => labels(r, &a.equation)?,
+        None => {
+            let ellipsis = terms.iter().any(|t| t.contains(&None)).then_some(None);
+            ellipsis.into_iter().chain(counts.iter().filter(|(_, n)| **n == 1).map(|(l, _)| Some(*l))).collect()
+        }
+    };
+    let mut out = Vec::new();
+    for (i, label) in wanted.iter().enumerate() {
+        match label {
+            None => match &batch {
+                Some(b) => out.extend(b.iter().cloned()),
+                None => return one(first.ty.dtype, None),
+            },
+            Some(l) if wanted[..i].contains(label) => {
+                return Err(shape_error!("equation '{}' has '{l}' twice in its output", a.equation));
+            }
+            Some(l) if !counts.contains_key(l) => {
+                return Err(shape_error!("equation '{}' has '{l}' in its output but in no operand", a.equation));
+            }
+            Some(l) => {
+                let d = dims.get(l).cloned();
+                out.push(d.unwrap_or_else(|| cx.fresh()));
+            }
+        }
+    }
+    one(first.ty.dtype, Some(out))
+}
