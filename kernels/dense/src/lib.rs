@@ -6,7 +6,11 @@
 #![warn(missing_docs)]
 
 mod conv;
+mod depthwise;
 mod epilogue;
+mod fully_connected;
+mod gemm;
+mod matmul;
 mod panel;
 mod stamp;
 mod tile;
@@ -19,6 +23,15 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &conv::DIRECT_AVX2,
     &conv::DIRECT_PORTABLE,
     #[cfg(target_arch = "x86_64")]
+    &depthwise::DEPTHWISE_AVX2,
+    &depthwise::DEPTHWISE_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
     &conv::TRANSPOSED_AVX2,
     &conv::TRANSPOSED_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &fully_connected::DENSE_AVX2,
+    &fully_connected::DENSE_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &matmul::MATMUL_AVX2,
+    &matmul::MATMUL_PORTABLE,
 ];

@@ -42,8 +42,9 @@ macro_rules! generic_kernel {
 }
 pub(crate) use generic_kernel;
 
-use paring_kernel::{Isa, KernelError, Machine};
+use paring_kernel::{Isa, KernelError, Machine, Problem};
 use paring_simd::Simd;
+use std::borrow::Cow;
 
 /// The token of `S`, or an error where a plan was carried to another machine.
 pub fn token<S: Simd>() -> Result<S, KernelError> {
@@ -57,4 +58,10 @@ pub fn rate<S: Simd>(m: &Machine) -> f64 {
         Isa::Portable => m.gmacs.min(9.0),
         _ => m.gmacs,
     }
+}
+
+/// The elements of the constant `f32` input `i`, not copied where they are aligned.
+pub fn weights(p: &Problem, i: usize) -> Result<Cow<'_, [f32]>, KernelError> {
+    let elements = p.constant(i).and_then(|t| t.elements::<f32>());
+    elements.ok_or_else(|| KernelError::Problem(format!("input {i} is not constant f32")))
 }

@@ -124,7 +124,7 @@ pub(super) fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
 pub(super) fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
     let (g, lanes) = chosen(p, o)?;
     let walk = g.walk(lanes);
-    let weights = p.const_f32s(1).ok_or_else(|| KernelError::Problem("the weights are not constant f32".into()))?;
+    let weights = stamp::weights(p, 1)?;
     let packed = g.sizes(walk).map(|s| s.0).filter(|&n| n * size_of::<f32>() == o.packed_bytes);
     let packed = packed.ok_or_else(|| KernelError::Problem("the offer is of another problem".into()))?;
     Ok(Packed { data: g.pack(walk, packed, &weights)? })

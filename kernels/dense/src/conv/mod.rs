@@ -12,4 +12,5 @@ mod lower;
 mod transposed;
 
 pub use direct::*;
+pub use geometry::Geometry;
 pub use transposed::*;

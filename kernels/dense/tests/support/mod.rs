@@ -253,7 +253,7 @@ pub fn epilogue(
 /// Applies the first `fused` steps to `y`.
 pub fn apply(p: &Problem, fused: usize, axis: usize, data: &[Vec<f32>], y: &mut [f64]) {
     let shape = &p.output(0).expect("an output").shape;
-    let inner: usize = shape[axis + 1..].iter().product();
+    let inner: usize = shape.iter().skip(axis + 1).product();
     for step in &p.epilogue[..fused] {
         for (i, v) in y.iter_mut().enumerate() {
             let c = i / inner % shape[axis];

@@ -1,0 +1,263 @@
+//! Products with a constant matrix.
+
+use crate::{
+    epilogue::{self, Epilogue, Finish},
+    gemm::{self, Rows},
+    panel::{Columns, columns},
+    stamp::{self, generic_kernel, stamp},
+    tile,
+};
+use core::ops::Range;
+use paring_core::{AlignedBuf, DType, Layout, Op};
+use paring_kernel::{
+    Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, RunCx,
+};
+use paring_simd::{Simd, Task};
+use std::sync::Arc;
+
+generic_kernel! {
+    /// Product with a constant matrix.
+    Dense
+}
+
+stamp! {
+    Dense,
+    DENSE_AVX2 = "dense_f32_avx2",
+    DENSE_PORTABLE = "dense_f32_portable",
+    "Product with a constant matrix in panels of sixteen columns; few rows read four panels at once",
+    ["Dense"]
+}
+
+/// Bytes of weights that a task reads, where rows are few and memory is the limit.
+const TASK_BYTES: usize = 128 << 10;
+/// Multiply-adds of a task, where rows are many.
+const TASK_MACS: usize = 1 << 20;
+
+/// Rows, length of the sum, columns.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    rows: usize,
+    depth: usize,
+    columns: usize,
+    transposed: bool,
+}
+
+impl Extent {
+    fn of(p: &Problem) -> Result<Extent, Reject> {
+        let Op::Dense(a) = &p.op else { return Err(Reject::because("not a product with a constant matrix")) };
+        let missing = || Reject::because("an operand is missing");
+        let (x, w) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);
+        let y = p.output(0).ok_or_else(missing)?;
+        if [x.dtype, w.dtype, y.dtype].iter().any(|&d| d != DType::F32) {
+            return Err(Reject::because("only f32"));
+        }
+        if w.constant.is_none() {
+            return Err(Reject::because("the matrix is not constant"));
+        }
+        let contradiction = || Reject::because("the operands' shapes contradict each other");
+        let &[first, second] = w.shape.as_slice() else { return Err(contradiction()) };
+        let (depth, columns) = if a.transposed { (second, first) } else { (first, second) };
+        let sizes = [x.len(), w.len(), y.len()];
+        if sizes.iter().any(|&n| n == 0 || n > isize::MAX as usize / 64) {
+            return Err(Reject::because("an operand is empty"));
+        }
+        let rows = x.len() / depth;
+        if x.shape.last() != Some(&depth) || y.shape.last() != Some(&columns) || rows * columns != y.len() {
+            return Err(contradiction());
+        }
+        Ok(Extent { rows, depth, columns, transposed: a.transposed })
+    }
+
+    fn packed(&self, panels: &[Columns]) -> usize {
+        panels.iter().map(Columns::width).sum::<usize>() * self.depth
+    }
+}
+
+impl<S: Simd> Kernel for Dense<S> {
+    fn descriptor(&self) -> &'static KernelDescriptor {
+        self.descriptor
+    }
+
+    fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        let e = Extent::of(p)?;
+        let fused = epilogue::fusable(p, e.columns);
+        let mut offer = Offer::plain(p);
+        offer.inputs.iter_mut().skip(1).for_each(|i| *i = None);
+        for r in epilogue::residuals(p, fused) {
+            offer.inputs[r] = Some(Layout::Plain);
+        }
+        offer.fused = fused;
+        offer.packed_bytes = e.packed(&columns(e.columns, 1)) * size_of::<f32>();
+        offer.packed_format = if e.transposed { "dense-f32-panel16-nk" } else { "dense-f32-panel16-kn" }.into();
+        offer.in_place = epilogue::residuals(p, fused).next();
+        out.push(offer);
+        Ok(())
+    }
+
+    fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
+        let Ok(e) = Extent::of(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
+        let macs = e.rows as f64 * (o.packed_bytes / size_of::<f32>()) as f64;
+        let operands = (e.rows * (e.depth + e.columns) * size_of::<f32>()) as f64;
+        let compute = macs / (0.9 * stamp::rate::<S>(m));
+        let stream = o.packed_bytes as f64 / m.bandwidth(o.packed_bytes);
+        Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: operands + o.packed_bytes as f64 }
+    }
+
+    fn pack(&self, p: &Problem, _o: &Offer) -> Result<Packed, KernelError> {
+        let e = Extent::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let w = stamp::weights(p, 1)?;
+        let panels = columns(e.columns, 1);
+        let mut data = AlignedBuf::zeroed(e.packed(&panels) * size_of::<f32>())?;
+        let mut out: &mut [f32] = bytemuck::cast_slice_mut(data.as_mut_slice());
+        for c in &panels {
+            let (panel, rest) = core::mem::take(&mut out).split_at_mut(e.depth * c.width());
+            for (k, row) in panel.chunks_exact_mut(c.width()).enumerate() {
+                for (lane, v) in row[..c.lanes].iter_mut().enumerate() {
+                    let n = c.first + lane;
+                    *v = if e.transposed { w[n * e.depth + k] } else { w[k * e.columns + n] };
+                }
+            }
+            out = rest;
+        }
+        Ok(Packed { data })
+    }
+
+    fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+        let extent = Extent::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let panels = columns(extent.columns, 1);
+        if packed.data.as_slice().len() != extent.packed(&panels) * size_of::<f32>() {
+            return Err(KernelError::Problem("weights were packed for another problem".into()));
+        }
+        let epilogue = Epilogue::new(p, o.fused, extent.columns, false)?;
+        let work = split(&extent, &panels);
+        Ok(Box::new(Bound { isa: stamp::token::<S>()?, extent, panels, work, packed, epilogue }))
+    }
+}
+
+/// What one task computes: rows and panels.
+type Work = (Range<usize>, Range<usize>);
+
+/// Cuts the problem into tasks, by its shape alone: panels first, so that weights are read once.
+fn split(e: &Extent, panels: &[Columns]) -> Vec<Work> {
+    let by_bytes = TASK_BYTES / (e.depth * 16 * size_of::<f32>());
+    let by_macs = TASK_MACS / (e.depth * 16 * e.rows.min(gemm::block(e.depth)));
+    // Whole groups of four, which are read together where rows are few.
+    let each = if e.rows < 4 { by_bytes.max(1).next_multiple_of(4) } else { by_macs.max(1) };
+    let rows = if each < panels.len() {
+        gemm::block(e.depth)
+    } else {
+        let macs = e.depth.saturating_mul(16 * panels.len());
+        (TASK_MACS / macs.max(1)).max(1).next_multiple_of(gemm::block(e.depth))
+    };
+    let mut work = vec![];
+    for p in (0..panels.len()).step_by(each) {
+        for r in (0..e.rows).step_by(rows) {
+            work.push((r..e.rows.min(r + rows), p..panels.len().min(p + each)));
+        }
+    }
+    work
+}
+
+struct Bound<S> {
+    isa: S,
+    extent: Extent,
+    panels: Vec<Columns>,
+    work: Vec<Work>,
+    packed: Arc<Packed>,
+    epilogue: Epilogue,
+}
+
+impl<S: Simd> Prepared for Bound<S> {
+    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
+        let e = &self.extent;
+        let parallel = cx.parallel();
+        let x = cx.input::<f32>(0);
+        let output = cx.output::<f32>(0);
+        let (y, len) = (output.as_mut_ptr(), output.len());
+        assert!(x.len() >= e.rows * e.depth && len >= e.rows * e.columns);
+        let finish = self.epilogue.bind(cx, y, len);
+        let shared = Shared {
+            extent: e,
+            panels: &self.panels,
+            weights: self.packed.elements(),
+            x: x.as_ptr(),
+            y,
+            finish: &finish,
+            epilogue: &self.epilogue,
+        };
+        parallel.run(self.work.len(), &|task, _| self.isa.vectorize(Run { shared: &shared, work: &self.work[task] }));
+        Ok(())
+    }
+}
+
+/// What all tasks of a run share.
+struct Shared<'a> {
+    extent: &'a Extent,
+    panels: &'a [Columns],
+    weights: &'a [f32],
+    x: *const f32,
+    y: *mut f32,
+    finish: &'a Finish<'a>,
+    epilogue: &'a Epilogue,
+}
+
+// SAFETY: tasks read the input and write disjoint parts of the output.
+unsafe impl Sync for Shared<'_> {}
+
+struct Run<'a> {
+    shared: &'a Shared<'a>,
+    work: &'a Work,
+}
+
+impl<'a> Run<'a> {
+    #[inline(always)]
+    fn panel(&self, index: usize) -> (usize, tile::Panel<'a>) {
+        let Shared { extent, panels, weights, finish, epilogue, .. } = *self.shared;
+        let c = &panels[index];
+        // Every panel before has its whole width: only the last can be narrow.
+        let weights = weights[c.first * extent.depth..].as_ptr();
+        (c.vectors, gemm::panel(c, weights, c.width(), extent.depth, epilogue, finish))
+    }
+}
+
+impl Task for Run<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let Shared { extent: e, x, y, .. } = *self.shared;
+        let (rows, panels) = (self.work.0.clone(), self.work.1.clone());
+        // SAFETY: rows and panels lie within the operands, whose lengths were checked; no other task has this pair.
+        unsafe {
+            let (x, y) = (x.add(rows.start * e.depth), y.add(rows.start * e.columns));
+            let mut first = panels.start;
+            let row = |i: usize| (x.add(i * e.depth), y.add(i * e.columns));
+            let whole = |from: usize, n: usize| from + n <= panels.end && self.panel(from + n - 1).0 == 2;
+            let ((x0, y0), (x1, y1), (x2, y2)) = (row(0), row(1 % rows.len()), row(2 % rows.len()));
+            match rows.len() {
+                1 => {
+                    while whole(first, 4) {
+                        let p = [0, 1, 2, 3].map(|i| self.panel(first + i).1);
+                        tile::streams(s, &p, [x0], [y0]);
+                        first += 4;
+                    }
+                }
+                2 => {
+                    while whole(first, 2) {
+                        tile::streams(s, &[self.panel(first).1, self.panel(first + 1).1], [x0, x1], [y0, y1]);
+                        first += 2;
+                    }
+                }
+                3 => {
+                    while whole(first, 2) {
+                        tile::streams(s, &[self.panel(first).1, self.panel(first + 1).1], [x0, x1, x2], [y0, y1, y2]);
+                        first += 2;
+                    }
+                }
+                _ => {}
+            }
+            let all = Rows { x, depth: e.depth, y, stride: e.columns, rows: rows.len() };
+            gemm::product(s, all, panels.end - first, |i| self.panel(first + i));
+        }
+    }
+}

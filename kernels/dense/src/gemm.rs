@@ -1,0 +1,91 @@
+//! Rows of a row-major matrix against panels of another.
+
+use crate::{
+    epilogue::{Epilogue, Finish},
+    panel::Columns,
+    tile::{self, Panel},
+};
+use paring_simd::{LANES, Simd};
+
+/// Row-major operands: `rows` rows of `depth` elements in, rows of `stride` elements out.
+#[derive(Clone, Copy)]
+pub struct Rows {
+    /// First element of the first row.
+    pub x: *const f32,
+    /// Elements in a row.
+    pub depth: usize,
+    /// First element of the first row of the output.
+    pub y: *mut f32,
+    /// Elements in a row of the output.
+    pub stride: usize,
+    /// Rows.
+    pub rows: usize,
+}
+
+/// Most rows whose pointers are made at once.
+const MOST: usize = 48;
+
+/// The panel of `columns` whose weights begin at `weights`, `step` elements apart.
+#[inline(always)]
+pub fn panel<'a>(
+    columns: &Columns,
+    weights: *const f32,
+    step: usize,
+    depth: usize,
+    epilogue: &Epilogue,
+    finish: &'a Finish<'a>,
+) -> Panel<'a> {
+    Panel {
+        weights,
+        step,
+        offsets: &[],
+        k: depth,
+        init: epilogue.init(columns.first),
+        channel: columns.first,
+        lanes: columns.lanes,
+        columns: [columns.first, columns.first + LANES],
+        finish,
+    }
+}
+
+/// Rows that fit the caches next to a panel: at most a third of the second level.
+pub fn block(depth: usize) -> usize {
+    ((160 << 10) / (depth.max(1) * size_of::<f32>())).clamp(2 * tile::ROWS, MOST) / tile::ROWS * tile::ROWS
+}
+
+/// Computes all rows against each panel: a block of rows against all panels, then the next.
+///
+/// # Safety
+/// Rows must be valid for reads and writes of their length, panels for `depth` rows of weights; no other task may write
+/// these rows and columns.
+#[inline(always)]
+pub unsafe fn product<'a, S: Simd>(
+    s: S,
+    rows: Rows,
+    count: usize,
+    mut panels: impl FnMut(usize) -> (usize, Panel<'a>),
+) {
+    let mut x = [rows.x; MOST];
+    let mut y = [rows.y; MOST];
+    let block = block(rows.depth);
+    for from in (0..rows.rows).step_by(block) {
+        let n = block.min(rows.rows - from);
+        for i in 0..n {
+            // SAFETY: within the rows.
+            unsafe {
+                x[i] = rows.x.add((from + i) * rows.depth);
+                y[i] = rows.y.add((from + i) * rows.stride);
+            }
+        }
+        for p in 0..count {
+            let (vectors, panel) = panels(p);
+            // SAFETY: the caller's promise.
+            unsafe {
+                match vectors {
+                    2 => tile::rows::<S, 2, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
+                    _ => tile::rows::<S, 1, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Matrix products against their definition in `f64`.
+
+mod support;
+
+use paring_core::{
+    DType, Op, broadcast,
+    op::{DenseAttrs, EpiOp},
+};
+use paring_kernel::{Operand, Problem};
+use support::*;
+
+fn problem(op: Op, inputs: Vec<Option<Operand>>, y: &[usize], epilogue: Vec<EpiOp>) -> Problem {
+    Problem {
+        name: "product".into(),
+        op,
+        inputs,
+        outputs: vec![Some(Operand::new(DType::F32, y))],
+        epilogue,
+        numerics: Default::default(),
+    }
+}
+
+/// `a [m, k]` times `b [k, n]`.
+fn product(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f64> {
+    let mut y = vec![0.0; m * n];
+    for i in 0..m {
+        for c in 0..k {
+            for j in 0..n {
+                y[i * n + j] += f64::from(a[i * k + c]) * f64::from(b[c * n + j]);
+            }
+        }
+    }
+    y
+}
+
+fn check_dense(r: &mut Random, leading: &[usize], k: usize, n: usize) -> usize {
+    let m: usize = leading.iter().product();
+    let (x, b) = (r.floats(m * k), r.weights(k * n, k));
+    let transposed = r.below(2) == 1;
+    let stored = match transposed {
+        true => (0..n * k).map(|i| b[i % k * n + i / k]).collect(),
+        false => b.clone(),
+    };
+    let shape = |last: usize| [leading, &[last]].concat();
+    let w_shape = if transposed { [n, k] } else { [k, n] };
+    let mut inputs = vec![Some(operand(&shape(k), &x, false)), Some(operand(&w_shape, &stored, true))];
+    let sums = product(&x, &b, m, k, n);
+    let mut data = vec![x, stored];
+    let y = shape(n);
+    let steps = epilogue(r, &y, leading.len(), &mut inputs, &mut data);
+    let p = problem(Op::Dense(DenseAttrs { transposed }), inputs, &y, steps);
+    check(&p, &data, &["dense_f32"], |fused| {
+        let mut out = sums.clone();
+        apply(&p, fused, leading.len(), &data, &mut out);
+        out
+    })
+}
+
+#[test]
+fn fully_connected_layers() {
+    let mut r = Random(7);
+    for rows in 1..=9 {
+        for (k, n) in [(64, 10), (33, 100), (1, 1), (128, 256), (5, 17), (7, 72)] {
+            assert!(check_dense(&mut r, &[rows], k, n) > 0);
+        }
+    }
+    for (leading, k, n) in [(vec![2, 50], 48, 65), (vec![], 40, 50), (vec![3, 2, 7], 9, 130), (vec![1, 130], 600, 20)] {
+        assert!(check_dense(&mut r, &leading, k, n) > 0);
+    }
+    // Long sums and many panels.
+    assert!(check_dense(&mut r, &[1], 2048, 1000) > 0);
+    assert!(check_dense(&mut r, &[2], 1024, 300) > 0);
+}
+
+fn check_matmul(r: &mut Random, a: &[usize], b: &[usize]) -> usize {
+    let (batch_a, m, k) = match a {
+        [k] => (&[][..], None, *k),
+        [batch @ .., m, k] => (batch, Some(*m), *k),
+        [] => unreachable!(),
+    };
+    let (batch_b, n) = match b {
+        [_] => (&[][..], None),
+        [batch @ .., _, n] => (batch, Some(*n)),
+        [] => unreachable!(),
+    };
+    let batch = broadcast(batch_a, batch_b).expect("shapes that broadcast");
+    let y: Vec<usize> = batch.iter().copied().chain(m).chain(n).collect();
+    let (rows, columns) = (m.unwrap_or(1), n.unwrap_or(1));
+    let mut data = vec![r.floats(a.iter().product()), r.weights(b.iter().product(), k)];
+    let mut inputs = vec![Some(operand(a, &data[0], false)), Some(operand(b, &data[1], false))];
+    // Where a broadcast matrix of an operand begins: position by position from the back.
+    let begin = |i: usize, own: &[usize], size: usize| {
+        let (mut rest, mut step, mut at) = (i, size, 0);
+        for d in 0..batch.len() {
+            let d = batch.len() - 1 - d;
+            let here = rest % batch[d];
+            rest /= batch[d];
+            if let Some(j) = (d + own.len()).checked_sub(batch.len()) {
+                at += if own[j] == 1 { 0 } else { here * step };
+                step *= own[j];
+            }
+        }
+        at
+    };
+    let mut sums = vec![];
+    for i in 0..batch.iter().product() {
+        let (from_a, from_b) = (begin(i, batch_a, rows * k), begin(i, batch_b, k * columns));
+        sums.extend(product(&data[0][from_a..][..rows * k], &data[1][from_b..][..k * columns], rows, k, columns));
+    }
+    let steps = match n {
+        Some(_) => epilogue(r, &y, y.len() - 1, &mut inputs, &mut data),
+        None => vec![],
+    };
+    let p = problem(Op::MatMul, inputs, &y, steps);
+    check(&p, &data, &["matmul_f32"], |fused| {
+        let mut out = sums.clone();
+        apply(&p, fused, y.len().saturating_sub(1), &data, &mut out);
+        out
+    })
+}
+
+#[test]
+fn batched_products_broadcast() {
+    let mut r = Random(8);
+    let shapes: [(&[usize], &[usize]); 17] = [
+        (&[12, 50, 16], &[12, 16, 50]),
+        (&[2, 3, 40, 20], &[2, 3, 20, 33]),
+        (&[2, 1, 7, 20], &[3, 20, 16]),
+        (&[3, 5, 8], &[8, 40]),
+        (&[5, 8], &[4, 8, 9]),
+        (&[1, 5, 8], &[4, 8, 32]),
+        (&[4, 1, 2, 6], &[1, 3, 6, 5]),
+        (&[9], &[9, 24]),
+        (&[9], &[3, 9, 24]),
+        (&[6, 9], &[9]),
+        (&[2, 6, 9], &[9]),
+        (&[9], &[9]),
+        (&[1, 64], &[64, 128]),
+        (&[200, 70], &[70, 130]),
+        (&[13, 1], &[1, 13]),
+        (&[14, 300], &[300, 7]),
+        (&[2, 13, 31], &[2, 31, 48]),
+    ];
+    for (a, b) in shapes {
+        assert!(check_matmul(&mut r, a, b) > 0, "{a:?} {b:?}");
+    }
+    for _ in 0..60 {
+        let (m, k, n) = (1 + r.below(40), 1 + r.below(50), 1 + r.below(70));
+        assert!(check_matmul(&mut r, &[2, m, k], &[2, k, n]) > 0);
+    }
+}
