@@ -1,8 +1,12 @@
 //! From an operator to its function: the one place that names them all.
 
 use crate::epilogue::with_epilogue;
-use crate::io::{Built, KernelResult};
-use crate::{conv, create, elementwise as el, index, matmul, movement as mv, norm, pool, reduce};
+use crate::io::{Built, KernelResult, problem};
+use crate::{
+    conv, create, einsum, elementwise as el, index, matmul, movement as mv, norm, pool, recurrent, reduce, resize,
+    sample,
+};
+use alloc::format;
 use paring_core::Op;
 use paring_kernel::Problem;
 
@@ -62,6 +66,14 @@ fn build_op(p: &Problem) -> KernelResult<Built> {
         Op::Shape(a) => create::shape(p, a),
         Op::Size => create::size(p),
         Op::EyeLike(a) => create::eye_like(p, a),
-        _ => el::none(p),
+        Op::Einsum(a) => einsum::einsum(p, a),
+        Op::RoiAlign(a) => sample::roi_align(p, a),
+        Op::Resize(a) => resize::resize(p, a),
+        Op::GridSample(a) => sample::grid_sample(p, a),
+        Op::Recurrent(a) => recurrent::recurrent(p, a),
+        Op::Unique(_) | Op::NonMaxSuppression(_) | Op::NonZero | Op::Compress(_) => {
+            Err(problem(format!("the shape of the output of {} depends on the data", p.op.name())))
+        }
+        Op::Custom(a) => Err(problem(format!("{} of {:?} has no reference", a.name, a.domain))),
     }
 }

@@ -1,6 +1,6 @@
 //! Functions of single elements, broadcast, and conversions of the element type.
 
-use crate::io::{Built, KernelResult, Slot, View, built, ensure, problem};
+use crate::io::{Built, KernelResult, Slot, View, built, ensure};
 use crate::scalar::{activation, activation_int, binary, binary_int, unary, unary_int};
 use crate::walk::{Walk, around};
 use alloc::format;
@@ -224,9 +224,4 @@ pub(crate) fn dequantize(p: &Problem, a: &QuantizeAttrs) -> KernelResult<Built> 
         }
         Ok(())
     })
-}
-
-/// An operator without a reference.
-pub(crate) fn none(p: &Problem) -> KernelResult<Built> {
-    Err(problem(format!("{} has no reference", p.op.name())))
 }
