@@ -158,6 +158,19 @@ pub fn erf<S: Simd>(s: S, x: S::V) -> S::V {
     s.select(s.less(a, s.splat(0.927_734_4)), small, large)
 }
 
+/// The larger; NaN where either is.
+#[inline(always)]
+pub fn max_nan<S: Simd>(s: S, a: S::V, b: S::V) -> S::V {
+    // Both orders differ only where one is NaN, whose bits then win, or where both are zeros.
+    s.or(s.max(a, b), s.max(b, a))
+}
+
+/// The smaller; NaN where either is.
+#[inline(always)]
+pub fn min_nan<S: Simd>(s: S, a: S::V, b: S::V) -> S::V {
+    s.or(s.min(a, b), s.min(b, a))
+}
+
 /// The largest integer not above `x`.
 #[inline(always)]
 pub fn floor<S: Simd>(s: S, x: S::V) -> S::V {
@@ -179,7 +192,8 @@ pub fn apply_act<S: Simd>(s: S, act: Act, v: S::V) -> S::V {
     match act {
         Act::Relu => s.max(zero, v),
         Act::LeakyRelu(alpha) => s.select(s.less(v, zero), s.mul(v, s.splat(alpha)), v),
-        Act::ThresholdedRelu(alpha) => s.and(s.less(s.splat(alpha), v), v),
+        // Below the next number means not above this one; NaN is neither.
+        Act::ThresholdedRelu(alpha) => s.select(s.less(v, s.splat(alpha.next_up())), zero, v),
         Act::Clamp { lo, hi } => clamp(s, v, lo, hi),
         Act::Sigmoid => sigmoid(s, v),
         Act::Tanh => tanh(s, v),
@@ -217,7 +231,7 @@ pub fn apply_act<S: Simd>(s: S, act: Act, v: S::V) -> S::V {
             s.mul(v, s.div(n, s.add(n, s.splat(2.0))))
         }
         Act::Shrink { bias, lambda } => {
-            let above = s.and(s.less(s.splat(lambda), v), s.sub(v, s.splat(bias)));
+            let above = s.select(s.less(v, s.splat(lambda.next_up())), zero, s.sub(v, s.splat(bias)));
             s.select(s.less(v, s.splat(-lambda)), s.add(v, s.splat(bias)), above)
         }
     }
@@ -237,12 +251,11 @@ pub fn is_cheap(act: Act) -> bool {
 pub fn keeps_zero(act: Act) -> bool {
     match act {
         Act::Clamp { lo, hi } => lo <= 0.0 && hi >= 0.0,
-        Act::ThresholdedRelu(_) => true,
         Act::HardSigmoid { beta, .. } => beta <= 0.0,
         Act::Sigmoid | Act::Softplus => false,
         // A negative threshold lets zero through, to be shifted.
         Act::Shrink { bias, lambda } => lambda >= 0.0 || bias == 0.0,
-        Act::LeakyRelu(_) | Act::Relu | Act::Tanh | Act::HardSwish | Act::Gelu | Act::GeluTanh => true,
+        Act::LeakyRelu(_) | Act::ThresholdedRelu(_) | Act::Relu | Act::Tanh | Act::HardSwish | Act::Gelu | Act::GeluTanh => true,
         Act::Softsign | Act::Mish => true,
         Act::Swish(a) | Act::Elu(a) => a.is_finite(),
         Act::Celu(a) => a.is_finite() && a != 0.0,

@@ -1,1 +1,100 @@
-//! Under construction.
+//! Elementwise, pooling, normalising and moving kernels: all that is bound by memory rather than by arithmetic.
+//!
+//! Each family is written once over [`paring_simd::Simd`] and stamped for every instruction set in [`KERNELS`].
+//! Kernels that only move or compare elements are portable code alone.
+
+mod batch_norm;
+mod binary;
+mod cast;
+mod channels;
+mod concat;
+mod elementwise;
+mod gather;
+mod global_pool;
+mod loops;
+mod lrn;
+mod movement;
+mod pad;
+mod pool;
+mod post;
+mod reduce;
+mod reorder;
+mod row_norm;
+mod scalar;
+mod softmax;
+mod strided;
+mod support;
+mod unpool;
+
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
+use paring_simd::{Portable, Simd};
+use std::marker::PhantomData;
+use support::Entry;
+
+macro_rules! entry {
+    ($family:ty, $isa:ty, $name:expr, $summary:expr, $ops:expr, $class:ident) => {
+        &Entry::<$family, $isa> {
+            descriptor: &KernelDescriptor {
+                name: $name,
+                summary: $summary,
+                ops: &$ops,
+                isa: <$isa as Simd>::ISA,
+                numerics: NumericClass::$class,
+            },
+            kind: PhantomData,
+        }
+    };
+}
+
+macro_rules! kernels {
+    (vector { $($family:ty: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }
+     portable { $($pfamily:ty: $pname:literal, $psummary:literal, $pops:expr, $pclass:ident;)* }) => {
+        /// Every kernel of this crate.
+        pub static KERNELS: &[&dyn Kernel] = &[
+            $(
+                entry!($family, Portable, concat!($name, "_portable"), $summary, $ops, $class),
+                #[cfg(target_arch = "x86_64")]
+                entry!($family, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops, $class),
+            )*
+            $(entry!($pfamily, Portable, $pname, $psummary, $pops, $pclass),)*
+        ];
+    };
+}
+
+kernels! {
+    vector {
+        elementwise::Elementwise: "elementwise_f32", "A function of one number, eight at a time.",
+            ["Unary", "Activation"], Reassociated;
+        binary::Binary: "binary_f32", "A function of two numbers over merged broadcast loops.",
+            ["Binary"], Reassociated;
+        batch_norm::BatchNorm: "batch_norm_f32", "One multiply-add per element.",
+            ["BatchNorm"], Reassociated;
+        pool::Pool: "pool_f32", "Windows of one or two axes.",
+            ["Pool"], Reassociated;
+        global_pool::GlobalPool: "global_pool_f32", "Whole planes, folded in four chains.",
+            ["GlobalPool"], Reassociated;
+        row_norm::RowNorm: "row_norm_f32", "Mean and variance of rows in two passes.",
+            ["LayerNorm", "GroupNorm", "InstanceNorm"], Reassociated;
+        softmax::Softmax: "softmax_f32", "Rows or eight columns at once.",
+            ["Softmax", "LpNorm"], Reassociated;
+        lrn::Lrn: "lrn_f32", "Squares of neighbouring channels, window by window.",
+            ["Lrn"], Reassociated;
+        reduce::Reduce: "reduce_f32", "Folds over merged axes.",
+            ["Reduce"], Reassociated;
+        movement::Movement: "movement", "Strided copies over merged dimensions, transposed in 8x8 blocks.",
+            ["Transpose", "Slice", "Expand", "Tile", "ChannelShuffle", "DepthToSpace", "SpaceToDepth", "Reshape",
+             "Flatten", "Squeeze", "Unsqueeze", "Identity"], Exact;
+        reorder::Reorder: "reorder_f32", "Plain to blocked layout and back by 8x8 transposes.",
+            ["Identity"], Exact;
+    }
+    portable {
+        concat::Concat: "concat", "Runs of memory, copied.", ["Concat", "Split"], Exact;
+        channels::Channels: "channels_blocked", "Lanes of blocked channels, from a table of their sources.",
+            ["Concat", "Split", "Slice", "ChannelShuffle", "Gather"], Exact;
+        pad::Pad: "pad_constant", "Rows, copied between fills.", ["Pad"], Exact;
+        gather::Gather: "gather", "Slices or elements by checked indices.", ["Gather", "GatherElements"], Exact;
+        scalar::Scalar: "scalar", "Comparisons, choices, integers and booleans.", ["Binary", "Where", "Unary"], Exact;
+        cast::Cast: "cast", "Conversions of the element type.", ["Cast"], Exact;
+        unpool::MaxUnpool: "max_unpool", "Elements put where their indices say.", ["MaxUnpool"], Exact;
+    }
+}

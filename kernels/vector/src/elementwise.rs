@@ -1,0 +1,218 @@
+//! Functions of one `f32`, in place where the planner wants it.
+
+use crate::{
+    post::{Bound, Post, act_ns},
+    support::*,
+};
+use paring_core::{
+    Op,
+    op::{Act, Unary},
+};
+use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
+use paring_simd::{LANES, Simd, Task, math};
+use std::sync::Arc;
+
+/// `Unary` and `Activation` on `f32`.
+pub(crate) struct Elementwise;
+
+#[derive(Clone, Copy)]
+enum Function {
+    Act(Act),
+    Unary(Unary),
+}
+
+impl Function {
+    fn of(p: &Problem) -> Result<Function, Reject> {
+        match p.op {
+            Op::Activation(a) => Ok(Function::Act(a)),
+            Op::Unary(u) => match u {
+                Unary::Not | Unary::BitNot | Unary::IsNan | Unary::IsInf { .. } => {
+                    Err("not a function from f32 to f32".into())
+                }
+                u => Ok(Function::Unary(u)),
+            },
+            _ => Err("not a function of one number".into()),
+        }
+    }
+
+    fn keeps_zero(self) -> bool {
+        use Unary::*;
+        match self {
+            Function::Act(a) => math::keeps_zero(a),
+            Function::Unary(u) => !matches!(u, Exp | Log | Reciprocal | Cos | Acos | Cosh),
+        }
+    }
+
+    /// Nanoseconds of one element with AVX2.
+    fn ns(self) -> f64 {
+        use Unary::*;
+        match self {
+            Function::Act(a) => act_ns(a),
+            Function::Unary(Abs | Neg | Floor | Ceil | Round | Sign) => 0.05,
+            Function::Unary(Sqrt | Reciprocal) => 0.2,
+            Function::Unary(Exp | Log | Erf) => 0.6,
+            Function::Unary(_) => 8.0,
+        }
+    }
+}
+
+impl Family for Elementwise {
+    fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        let shape = require_same_shape(p)?;
+        Function::of(p)?;
+        for &layout in layouts(shape.len()) {
+            let mut o = uniform(p, layout, Post::fusable(p));
+            o.in_place = Some(0);
+            out.push(o);
+        }
+        Ok(())
+    }
+
+    fn work(p: &Problem, o: &Offer) -> f64 {
+        Function::of(p).map_or(0.0, |f| f.ns() * output_len(p) as f64) + Post::work(p, o.fused)
+    }
+
+    fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+        let function = Function::of(p).map_err(problem)?;
+        let post = Post::new(p, o.fused, o.outputs[0], function.keeps_zero());
+        let ns = (function.ns() * output_len(p) as f64 + Post::work(p, o.fused)) as usize;
+        Ok(Box::new(Run { s, function, post, ns }))
+    }
+}
+
+struct Run<S> {
+    s: S,
+    function: Function,
+    post: Post,
+    ns: usize,
+}
+
+impl<S: Simd> Prepared for Run<S> {
+    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
+        let x = (cx.in_place() != Some(0)).then(|| cx.input::<f32>(0));
+        let post = self.post.bind(cx);
+        let parallel = cx.parallel();
+        let y = cx.shared_output::<f32>(0);
+        let len = y.len();
+        let src = Src(x.map_or(y.as_ptr(), <[f32]>::as_ptr));
+        // Slow functions are worth another worker sooner than the bytes they touch say.
+        split(parallel, len.div_ceil(CHUNK), (len * 8).max(self.ns * 8), &|chunks, _| {
+            let (start, end) = (chunks.start * CHUNK, (chunks.end * CHUNK).min(len));
+            self.s.vectorize(Pass { function: self.function, post: &post, src, dst: y.as_ptr(), start, end });
+        });
+        Ok(())
+    }
+}
+
+struct Pass<'a> {
+    function: Function,
+    post: &'a Bound<'a>,
+    src: Src,
+    dst: *mut f32,
+    start: usize,
+    end: usize,
+}
+
+impl Task for Pass<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let mut at = self.start;
+        while at < self.end {
+            let len = CHUNK.min(self.end - at);
+            // SAFETY: `at + len` is within both operands, and this task alone touches these elements.
+            unsafe {
+                let (x, y) = (self.src.0.add(at), self.dst.add(at));
+                match self.function {
+                    Function::Act(a) => map_act(s, a, x, y, len),
+                    Function::Unary(u) => map_unary(s, u, x, y, len),
+                }
+                if !self.post.is_empty() {
+                    self.post.apply(s, self.dst, at, len);
+                }
+            }
+            at += len;
+        }
+    }
+}
+
+/// `y = act(x)` for `len` elements, which the caller promises are there.
+#[inline(always)]
+pub(crate) fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
+    // One loop per activation: known within its loop, each compiles to straight code.
+    macro_rules! cases {
+        ($($pattern:pat => $act:expr),* $(,)?) => {
+            match act {
+                $($pattern => map_loop!(s, x, y, len, v => math::apply_act(s, $act, v)),)*
+            }
+        };
+    }
+    cases! {
+        Act::Relu => Act::Relu,
+        Act::LeakyRelu(a) => Act::LeakyRelu(a),
+        Act::ThresholdedRelu(a) => Act::ThresholdedRelu(a),
+        Act::Clamp { lo, hi } => Act::Clamp { lo, hi },
+        Act::Sigmoid => Act::Sigmoid,
+        Act::Tanh => Act::Tanh,
+        Act::HardSigmoid { alpha, beta } => Act::HardSigmoid { alpha, beta },
+        Act::HardSwish => Act::HardSwish,
+        Act::Swish(a) => Act::Swish(a),
+        Act::Gelu => Act::Gelu,
+        Act::GeluTanh => Act::GeluTanh,
+        Act::Elu(a) => Act::Elu(a),
+        Act::Selu { alpha, gamma } => Act::Selu { alpha, gamma },
+        Act::Celu(a) => Act::Celu(a),
+        Act::Softplus => Act::Softplus,
+        Act::Softsign => Act::Softsign,
+        Act::Mish => Act::Mish,
+        Act::Shrink { bias, lambda } => Act::Shrink { bias, lambda },
+    }
+}
+
+#[inline(always)]
+fn map_unary<S: Simd>(s: S, f: Unary, x: *const f32, y: *mut f32, len: usize) {
+    macro_rules! lanes {
+        ($f:expr) => {{
+            let f: fn(f32) -> f32 = $f;
+            map_loop!(s, x, y, len, v => s.from_array(s.to_array(v).map(f)))
+        }};
+    }
+    match f {
+        Unary::Abs => map_loop!(s, x, y, len, v => s.abs(v)),
+        Unary::Neg => map_loop!(s, x, y, len, v => s.xor(v, s.splat(-0.0))),
+        Unary::Exp => map_loop!(s, x, y, len, v => math::exp(s, v)),
+        Unary::Log => map_loop!(s, x, y, len, v => math::ln(s, v)),
+        Unary::Sqrt => map_loop!(s, x, y, len, v => s.sqrt(v)),
+        Unary::Reciprocal => map_loop!(s, x, y, len, v => s.div(s.splat(1.0), v)),
+        Unary::Floor => map_loop!(s, x, y, len, v => math::floor(s, v)),
+        Unary::Ceil => map_loop!(s, x, y, len, v => math::ceil(s, v)),
+        Unary::Round => map_loop!(s, x, y, len, v => s.round(v)),
+        Unary::Sign => map_loop!(s, x, y, len, v => sign(s, v)),
+        Unary::Erf => map_loop!(s, x, y, len, v => math::erf(s, v)),
+        Unary::Sin => lanes!(f32::sin),
+        Unary::Cos => lanes!(f32::cos),
+        Unary::Tan => lanes!(f32::tan),
+        Unary::Asin => lanes!(f32::asin),
+        Unary::Acos => lanes!(f32::acos),
+        Unary::Atan => lanes!(f32::atan),
+        Unary::Sinh => lanes!(f32::sinh),
+        Unary::Cosh => lanes!(f32::cosh),
+        Unary::Asinh => lanes!(f32::asinh),
+        Unary::Acosh => lanes!(f32::acosh),
+        Unary::Atanh => lanes!(f32::atanh),
+        // Refused in `Function::of`.
+        Unary::Not | Unary::BitNot | Unary::IsNan | Unary::IsInf { .. } => unreachable!("not made for {f:?}"),
+    }
+}
+
+/// -1, 0 or 1; NaN stays.
+#[inline(always)]
+fn sign<S: Simd>(s: S, v: S::V) -> S::V {
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    let negative = s.and(s.less(v, zero), s.splat(-1.0));
+    // Zeros and NaN, which have no sign, stay.
+    let neither = s.select(s.less(zero, s.abs(v)), zero, v);
+    s.or(s.or(s.and(s.less(zero, v), one), negative), neither)
+}
+
+const _: () = assert!(CHUNK.is_multiple_of(LANES));
