@@ -2,124 +2,10 @@
 
 mod support;
 
-use paring_core::{
-    DType, Op,
-    op::{ConvAttrs, Padding},
-};
-use paring_kernel::{Operand, Problem};
-use support::*;
+use paring_core::op::Padding;
+use support::{Random, case::Case};
 
 const NAMES: &[&str] = &["conv_direct"];
-
-/// A convolution over the given input shape with random operands.
-struct Case {
-    x: Vec<usize>,
-    outputs: usize,
-    attrs: ConvAttrs,
-}
-
-impl Case {
-    fn new(x: &[usize], outputs: usize, kernel: &[usize]) -> Case {
-        let axes = kernel.len();
-        let attrs = ConvAttrs {
-            kernel: kernel.to_vec(),
-            stride: vec![1; axes],
-            dilation: vec![1; axes],
-            padding: Padding::none(axes),
-            groups: 1,
-            select: None,
-        };
-        Case { x: x.to_vec(), outputs, attrs }
-    }
-
-    fn depth(&self) -> usize {
-        self.attrs.select.as_ref().map_or(self.x[1], Vec::len) / self.attrs.groups
-    }
-
-    fn pads(&self, axis: usize) -> (usize, usize) {
-        let a = &self.attrs;
-        a.padding.resolve(axis, self.x[2 + axis], a.kernel[axis], a.stride[axis], a.dilation[axis])
-    }
-
-    /// The output's shape; `None` where the window does not fit.
-    fn output(&self) -> Option<Vec<usize>> {
-        let a = &self.attrs;
-        let mut y = vec![self.x[0], self.outputs];
-        for i in 0..a.kernel.len() {
-            let (before, after) = self.pads(i);
-            let span = (a.kernel[i] - 1) * a.dilation[i] + 1;
-            y.push((self.x[2 + i] + before + after).checked_sub(span)? / a.stride[i] + 1);
-        }
-        Some(y)
-    }
-
-    fn check(&self, r: &mut Random) -> usize {
-        let y = self.output().expect("an output");
-        let mut w = vec![self.outputs, self.depth()];
-        w.extend(&self.attrs.kernel);
-        let sum: usize = w[1..].iter().product();
-        let mut data = vec![r.floats(self.x.iter().product()), r.weights(w.iter().product(), sum)];
-        let mut inputs = vec![Some(operand(&self.x, &data[0], false)), Some(operand(&w, &data[1], true))];
-        let epilogue = epilogue(r, &y, 1, &mut inputs, &mut data);
-        let p = Problem {
-            name: "conv".into(),
-            op: Op::Conv(self.attrs.clone()),
-            inputs,
-            outputs: vec![Some(Operand::new(DType::F32, &y))],
-            epilogue,
-            numerics: Default::default(),
-        };
-        let sums = self.oracle(&data[0], &data[1], &y);
-        check(&p, &data, NAMES, |fused| {
-            let mut y = sums.clone();
-            apply(&p, fused, 1, &data, &mut y);
-            y
-        })
-    }
-
-    /// The definition.
-    fn oracle(&self, x: &[f32], w: &[f32], y: &[usize]) -> Vec<f64> {
-        let (a, depth) = (&self.attrs, self.depth());
-        let three = |v: &[usize], fill: usize| {
-            let mut t = vec![fill; 3 - v.len()];
-            t.extend(v);
-            t
-        };
-        let (input, output) = (three(&self.x[2..], 1), three(&y[2..], 1));
-        let (kernel, stride, dilation) = (three(&a.kernel, 1), three(&a.stride, 1), three(&a.dilation, 1));
-        let before = three(&(0..a.kernel.len()).map(|i| self.pads(i).0).collect::<Vec<_>>(), 0);
-        let mut sums = vec![];
-        let each = |e: &[usize]| {
-            let e = e.to_vec();
-            (0..e[0] * e[1] * e[2]).map(move |i| [i / (e[1] * e[2]), i / e[2] % e[1], i % e[2]])
-        };
-        for n in 0..y[0] {
-            for m in 0..y[1] {
-                let group = m / (y[1] / a.groups);
-                for o in each(&output) {
-                    let mut sum = 0.0;
-                    for k in 0..depth {
-                        let c = group * depth + k;
-                        let c = a.select.as_ref().map_or(c, |s| s[c] as usize);
-                        for (t, tap) in each(&kernel).enumerate() {
-                            let at: Vec<_> = (0..3)
-                                .map(|i| (o[i] * stride[i] + tap[i] * dilation[i]).wrapping_sub(before[i]))
-                                .collect();
-                            if (0..3).all(|i| at[i] < input[i]) {
-                                let at =
-                                    (((n * self.x[1] + c) * input[0] + at[0]) * input[1] + at[1]) * input[2] + at[2];
-                                let taps: usize = kernel.iter().product();
-                                sum += f64::from(x[at]) * f64::from(w[(m * depth + k) * taps + t]);
-                            }
-                        }
-                    }
-                    sums.push(sum);
-                }
-            }
-        }
-        sums
-    }
-}
 
 #[test]
 fn layers_of_well_known_networks() {
@@ -140,7 +26,7 @@ fn layers_of_well_known_networks() {
         let mut case = Case::new(&x, outputs, &[kernel; 2]);
         case.attrs.stride = vec![stride; 2];
         case.attrs.padding = Padding::Explicit { before: vec![pad; 2], after: vec![pad; 2] };
-        assert!(case.check(&mut r) > 0);
+        assert!(case.check(&mut r, NAMES, 1e-5) > 0);
     }
 }
 
@@ -162,7 +48,7 @@ fn groups_of_any_size() {
             let mut case = Case::new(&[2, inputs, 6, 7], outputs, &[kernel; 2]);
             case.attrs.groups = groups;
             case.attrs.padding = Padding::SameUpper;
-            assert!(case.check(&mut r) > 0);
+            assert!(case.check(&mut r, NAMES, 1e-5) > 0);
         }
     }
 }
@@ -180,7 +66,7 @@ fn selected_channels() {
             case.attrs.select = Some(select.clone());
             case.attrs.groups = groups;
             case.attrs.padding = Padding::Explicit { before: vec![kernel / 2; 2], after: vec![1, 2] };
-            assert!(case.check(&mut r) > 0);
+            assert!(case.check(&mut r, NAMES, 1e-5) > 0);
         }
     }
 }
@@ -191,12 +77,12 @@ fn one_and_three_spatial_axes() {
     let mut case = Case::new(&[2, 20, 50], 33, &[5]);
     case.attrs.padding = Padding::SameLower;
     case.attrs.stride = vec![2];
-    assert!(case.check(&mut r) > 0);
+    assert!(case.check(&mut r, NAMES, 1e-5) > 0);
     let mut case = Case::new(&[2, 8, 5, 6, 7], 24, &[3, 2, 3]);
     case.attrs.padding = Padding::Explicit { before: vec![1, 0, 2], after: vec![0, 1, 1] };
     case.attrs.dilation = vec![1, 2, 1];
     case.attrs.stride = vec![2, 1, 1];
-    assert!(case.check(&mut r) > 0);
+    assert!(case.check(&mut r, NAMES, 1e-5) > 0);
 }
 
 #[test]
@@ -219,7 +105,7 @@ fn random_problems() {
             _ => explicit,
         };
         if case.output().is_some() {
-            ran += case.check(&mut r);
+            ran += case.check(&mut r, NAMES, 1e-5);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Runs kernels on plain data and compares them with sums in `f64`.
 #![allow(dead_code)]
 
+pub mod case;
+
 use paring_core::{
     AlignedBuf, DType, Layout, Tensor,
     op::{Act, EpiOp},
@@ -168,6 +170,17 @@ pub fn error(found: &[f32], expected: &[f64]) -> f64 {
 /// Runs every offer of every kernel whose name starts with one of `names`, with one and three workers, in place where
 /// offered, and compares. The number of offers that ran.
 pub fn check(p: &Problem, data: &[Vec<f32>], names: &[&str], oracle: impl Fn(usize) -> Vec<f64>) -> usize {
+    check_within(p, data, names, 1e-5, oracle)
+}
+
+/// As [`check`], for errors up to `tolerance`.
+pub fn check_within(
+    p: &Problem,
+    data: &[Vec<f32>],
+    names: &[&str],
+    tolerance: f64,
+    oracle: impl Fn(usize) -> Vec<f64>,
+) -> usize {
     let machine = paring_simd::machine();
     let mut ran = 0;
     for kernel in KERNELS {
@@ -182,7 +195,7 @@ pub fn check(p: &Problem, data: &[Vec<f32>], names: &[&str], oracle: impl Fn(usi
         for o in &offers {
             let one = run(*kernel, p, o, data, 1, false);
             let e = error(&one, &oracle(o.fused));
-            assert!(e <= 1e-5, "{} {:?}: error {e:.2e} in {p:?}", d.name, o.inputs);
+            assert!(e <= tolerance, "{} {:?}: error {e:.2e} in {p:?}", d.name, o.inputs);
             let three = run(*kernel, p, o, data, 3, true);
             assert!(one.iter().zip(&three).all(|(a, b)| a.to_bits() == b.to_bits()), "{}: workers in {p:?}", d.name);
             let cost = kernel.cost(p, o, &machine);
