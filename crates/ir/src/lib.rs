@@ -16,6 +16,8 @@ mod fact;
 mod graph;
 pub mod infer;
 mod node;
+mod stats;
+mod verify;
 
 pub use dim::{Dim, Expr};
 pub use error::{GraphError, InferError};
@@ -24,3 +26,4 @@ pub use graph::{Graph, Output, Value};
 pub use node::{Node, NodeId, ValueId};
 pub use paring_core::op;
 pub use paring_core::{DType, Op, Quant, Tensor};
+pub use stats::Stats;

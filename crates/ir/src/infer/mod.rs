@@ -98,6 +98,11 @@ impl Signature {
         Signature { required, most_inputs, most_outputs }
     }
 
+    /// Number of operands that must be there.
+    pub(crate) fn required(&self) -> usize {
+        self.required.len()
+    }
+
     fn check(&self, inputs: &[Option<&Fact>], outputs: usize) -> Result<()> {
         if let Some((index, &what)) =
             self.required.iter().enumerate().find(|(i, _)| inputs.get(*i).copied().flatten().is_none())
