@@ -1,1 +1,50 @@
-//! Under construction.
+//! Pares down a trained neural network and runs it fast on the CPU.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), paring::Error> {
+//! # let pixels = vec![0f32; 3 * 224 * 224];
+//! let model = paring::Model::open("net.onnx")?;
+//! let mut session = model.session(&paring::Options::default())?;
+//! session.input_mut::<f32>("image")?.copy_from_slice(&pixels);
+//! session.run()?;
+//! let scores = session.output::<f32>("scores")?;
+//! # Ok(()) }
+//! ```
+//!
+//! A [`Model`] is immutable and shared; a [`Session`] belongs to one thread at a time and owns the memory of its runs.
+//! Running allocates nothing once the shapes have been seen. Results are the same bits for any number of threads.
+#![warn(missing_docs)]
+
+mod bind;
+mod error;
+mod evaluate;
+mod execute;
+mod explain;
+mod import;
+mod io;
+mod model;
+mod options;
+mod pool;
+mod profile;
+mod program;
+mod session;
+mod stats;
+
+pub use error::{Error, ErrorKind, Result};
+pub use explain::{AppliedRow, Explanation, MemoryReport, Optimized, RemarkRow};
+pub use io::{DimInfo, IoInfo, Port, View, ViewMut};
+pub use model::{Metadata, Model, builtin_registry, read_onnx_tensor};
+pub use options::{Limits, Options, SharedPool, Threads};
+pub use paring_core::{DType, Element, Layout, Tensor};
+pub use paring_kernel as kernel;
+pub use paring_kernel::{Isa, Numerics};
+pub use paring_plan::{CandidateReport, LayerReport, Verdict};
+pub use profile::{LayerTime, Profile};
+pub use session::{Canceller, Memory, Session};
+pub use stats::{LayerStats, Stats};
+
+/// The graph, for those who make networks in Rust.
+pub mod graph {
+    pub use paring_core::op;
+    pub use paring_ir::{DType, Dim, Fact, Graph, GraphError, Node, NodeId, Op, Output, Tensor, TensorType, ValueId};
+}

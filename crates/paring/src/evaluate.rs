@@ -1,0 +1,53 @@
+//! Computing single nodes outside a plan: for folding constants, and for operators whose output shape depends on data.
+
+use paring_core::{Tensor, op::EpiOp};
+use paring_ir::{Graph, Node, ValueId};
+use paring_kernel::{Numerics, Operand, Problem};
+use std::sync::Arc;
+
+/// Folds with the reference kernels.
+pub(crate) struct ReferenceEvaluator;
+
+impl paring_opt::Evaluator for ReferenceEvaluator {
+    fn evaluate(
+        &self,
+        graph: &Graph,
+        node: &Node,
+        inputs: &[Option<&Tensor>],
+    ) -> Result<Vec<Option<Tensor>>, String> {
+        evaluate(graph, node, inputs)
+    }
+}
+
+/// The outputs of `node` for these inputs.
+pub(crate) fn evaluate(
+    graph: &Graph,
+    node: &Node,
+    inputs: &[Option<&Tensor>],
+) -> Result<Vec<Option<Tensor>>, String> {
+    if node.op.is_data_dependent() {
+        let outputs = paring_reference::evaluate_dynamic(&node.op, inputs).map_err(|e| e.to_string())?;
+        return Ok(outputs.into_iter().map(Some).collect());
+    }
+    let problem = problem(graph, node, inputs)?;
+    paring_reference::evaluate(&problem, inputs).map_err(|e| e.to_string())
+}
+
+fn problem(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Problem, String> {
+    let operand = |v: ValueId| {
+        let value = graph.value(v);
+        let shape = value.fact.ty.known_shape();
+        let shape = shape.ok_or_else(|| format!("the shape of '{}' is not known: {}", value.name, value.fact.ty))?;
+        Ok::<_, String>(Operand::new(value.fact.ty.dtype, &shape))
+    };
+    let outputs: Result<Vec<_>, _> = node.outputs.iter().map(|v| v.map(operand).transpose()).collect();
+    let epilogue: Vec<EpiOp> = node.epilogue.clone();
+    Ok(Problem {
+        name: node.name.clone(),
+        op: node.op.clone(),
+        inputs: inputs.iter().map(|t| t.map(|t| Operand::constant(Arc::new(t.clone())))).collect(),
+        outputs: outputs?,
+        epilogue,
+        numerics: Numerics::Default,
+    })
+}

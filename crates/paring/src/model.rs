@@ -1,0 +1,310 @@
+//! Models: opened once, shared by sessions.
+
+use crate::{
+    Error, ErrorKind, Explanation, IoInfo, Limits, Optimized, Options, Result, Session, Stats,
+    bind::{self, Key},
+    evaluate::ReferenceEvaluator,
+    explain,
+    import::{import, import_error, map_file},
+    program::{Program, Tools},
+};
+use bytes::Bytes;
+use paring_core::Tensor;
+use paring_ir::Graph;
+use paring_kernel::{IsaSet, Machine, Registry};
+use paring_plan::PackCache;
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Where a model comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// The graph's name.
+    pub name: String,
+    /// The program that wrote it, with version.
+    pub producer: String,
+    /// The documentation string.
+    pub doc: String,
+    /// Operator sets by domain.
+    pub opsets: Vec<(String, i64)>,
+    /// Free key-value pairs.
+    pub properties: Vec<(String, String)>,
+}
+
+/// A network, opened and verified. Cloning is cheap; all clones share weights and plans.
+#[derive(Clone)]
+pub struct Model(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub graph: Graph,
+    pub metadata: Metadata,
+    pub inputs: Vec<IoInfo>,
+    pub outputs: Vec<IoInfo>,
+    pub shape_inputs: Vec<bool>,
+    pub packs: PackCache,
+    optimized: Mutex<HashMap<String, Arc<Rewritten>>>,
+    programs: Mutex<Vec<(String, Key, Arc<Program>)>>,
+    custom: Registry,
+}
+
+/// A graph after the optimizer, and what the optimizer said.
+pub(crate) struct Rewritten {
+    pub graph: Graph,
+    pub report: paring_opt::Report,
+}
+
+impl Model {
+    /// Opens an ONNX file. Weights stay in the mapped file until they are packed: it must not be changed or truncated
+    /// while the model is in use. Read it into memory and use [`Model::from_bytes`] where that cannot be promised.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Io`], [`ErrorKind::Corrupt`], [`ErrorKind::Unsupported`] or [`ErrorKind::Limit`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Model> {
+        Model::open_with(path, &Limits::default())
+    }
+
+    /// As [`Model::open`], within these limits.
+    ///
+    /// # Errors
+    /// As for [`Model::open`].
+    pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
+        let path = path.as_ref();
+        let bytes = map_file(path, limits)?;
+        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        import(bytes, Some(folder), limits)
+    }
+
+    /// Reads an ONNX model from memory; the bytes are copied. External data cannot be found this way.
+    ///
+    /// # Errors
+    /// As for [`Model::open`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
+        import(Bytes::copy_from_slice(bytes), None, &Limits::default())
+    }
+
+    /// Reads an ONNX model from memory without copying the weights.
+    ///
+    /// # Errors
+    /// As for [`Model::open`].
+    pub fn from_vec(bytes: Vec<u8>) -> Result<Model> {
+        import(Bytes::from(bytes), None, &Limits::default())
+    }
+
+    /// A model of a graph made in Rust.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Corrupt`] where the graph is not well formed.
+    pub fn from_graph(graph: Graph) -> Result<Model> {
+        let metadata = Metadata { name: graph.name.clone(), ..Metadata::default() };
+        Model::new(graph, metadata)
+    }
+
+    pub(crate) fn new(graph: Graph, metadata: Metadata) -> Result<Model> {
+        graph.verify()?;
+        let inputs = graph.inputs().iter().map(|&v| IoInfo::of(&graph, &graph.value(v).name, v)).collect();
+        let outputs = graph.outputs().iter().map(|o| IoInfo::of(&graph, &o.name, o.value)).collect();
+        let shape_inputs = bind::shape_inputs(&graph);
+        Ok(Model(Arc::new(Inner {
+            graph,
+            metadata,
+            inputs,
+            outputs,
+            shape_inputs,
+            packs: PackCache::new(),
+            optimized: Mutex::default(),
+            programs: Mutex::default(),
+            custom: Registry::empty(),
+        })))
+    }
+
+    /// This model with kernels of the user's own; one of a built-in kernel's name replaces that.
+    #[must_use]
+    pub fn with_kernels(self, kernels: &[&'static dyn paring_kernel::Kernel]) -> Model {
+        let inner = &self.0;
+        Model(Arc::new(Inner {
+            graph: inner.graph.clone(),
+            metadata: inner.metadata.clone(),
+            inputs: inner.inputs.clone(),
+            outputs: inner.outputs.clone(),
+            shape_inputs: inner.shape_inputs.clone(),
+            packs: PackCache::new(),
+            optimized: Mutex::default(),
+            programs: Mutex::default(),
+            custom: inner.custom.clone().with(kernels),
+        }))
+    }
+
+    /// The inputs, in the order of the file.
+    pub fn inputs(&self) -> &[IoInfo] {
+        &self.0.inputs
+    }
+
+    /// The outputs, in the order of the file.
+    pub fn outputs(&self) -> &[IoInfo] {
+        &self.0.outputs
+    }
+
+    /// Where the model comes from.
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
+    /// Parameters, multiply-adds and the like, as the model is written.
+    pub fn stats(&self) -> Stats {
+        explain::stats(&self.0.graph)
+    }
+
+    /// The graph as it is written, in text form.
+    pub fn graph_text(&self) -> String {
+        self.0.graph.to_text()
+    }
+
+    /// The graph after the optimizer, and what was done and declined.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Internal`] where a pass fails.
+    pub fn optimized(&self, options: &Options) -> Result<Optimized> {
+        let r = self.0.rewritten(options)?;
+        Ok(explain::optimized(&r))
+    }
+
+    /// Every decision: rewrites made and declined, and for each layer what every kernel said. Inputs with symbolic
+    /// dimensions need a shape.
+    ///
+    /// # Errors
+    /// As for [`Model::session`]; of kind [`ErrorKind::Invalid`] where a shape is missing or wrong.
+    pub fn explain(&self, options: &Options, shapes: &[(&str, &[usize])]) -> Result<Explanation> {
+        explain::explain(self, options, shapes)
+    }
+
+    /// Something to run the model with. Where all input shapes are known, everything is prepared here.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Unsupported`], [`ErrorKind::Limit`] or [`ErrorKind::Memory`], with the node.
+    pub fn session(&self, options: &Options) -> Result<Session> {
+        Session::new(self.clone(), options)
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Model('{}', {} nodes)", self.0.metadata.name, self.0.graph.node_count())
+    }
+}
+
+impl Inner {
+    /// The optimised graph under these options; dimensions may still be symbolic.
+    pub fn rewritten(&self, options: &Options) -> Result<Arc<Rewritten>> {
+        let key = format!("{} {:?} {}", options.optimize, options.opt_stop_at, options.keep_intermediates);
+        if let Some(r) = lock(&self.optimized).get(&key) {
+            return Ok(r.clone());
+        }
+        let mut graph = self.graph.clone();
+        let report = rewrite(&mut graph, options)?;
+        let r = Arc::new(Rewritten { graph, report });
+        lock(&self.optimized).insert(key, r.clone());
+        Ok(r)
+    }
+
+    /// The program for one set of shapes, from the cache or made anew.
+    pub fn program(&self, options: &Options, machine: &Machine, registry: &Registry, key: &Key) -> Result<Arc<Program>> {
+        let fingerprint = fingerprint(options);
+        {
+            let mut programs = lock(&self.programs);
+            if let Some(i) = programs.iter().position(|(f, k, _)| *f == fingerprint && k == key) {
+                let entry = programs.remove(i);
+                let program = entry.2.clone();
+                programs.push(entry);
+                return Ok(program);
+            }
+        }
+        let base = self.rewritten(options)?;
+        let mut graph = bind::bind(&base.graph, key)?;
+        let bound = key.0.iter().any(|(_, e)| e.is_some()) || self.inputs.iter().any(|i| i.known_shape().is_none());
+        if bound {
+            rewrite(&mut graph, options)?;
+        }
+        let tools = Tools { registry, machine, packs: &self.packs, options };
+        let program = Arc::new(tools.program(graph)?);
+        let mut programs = lock(&self.programs);
+        programs.push((fingerprint, key.clone(), program.clone()));
+        let most = options.plan_cache.max(1);
+        if programs.len() > most {
+            programs.remove(0);
+        }
+        Ok(program)
+    }
+
+    /// The kernels that `options` allow.
+    pub fn registry(&self, options: &Options) -> Registry {
+        let mut all = builtin_registry();
+        let own: Vec<_> = self.custom.iter().collect();
+        all = all.with(&own);
+        let allowed = |name: &str| {
+            let named = options.kernels.as_ref().is_none_or(|k| k.iter().any(|n| n == name));
+            named && !options.exclude_kernels.iter().any(|n| n == name)
+        };
+        all.filtered(allowed)
+    }
+}
+
+fn rewrite(graph: &mut Graph, options: &Options) -> Result<paring_opt::Report> {
+    if !options.optimize {
+        return Ok(paring_opt::Report::default());
+    }
+    let opt = paring_opt::Options { stop_at: options.opt_stop_at, ..paring_opt::Options::default() };
+    paring_opt::optimize(graph, &ReferenceEvaluator, &opt).map_err(|e| Error::from_source(ErrorKind::Internal, e))
+}
+
+/// What of the options a program depends on.
+fn fingerprint(o: &Options) -> String {
+    format!(
+        "{:?} {:?} {} {:?} {:?} {:?} {:?} {} {}",
+        o.numerics,
+        o.isa,
+        o.optimize,
+        o.opt_stop_at,
+        o.kernels,
+        o.exclude_kernels,
+        o.max_memory,
+        o.keep_intermediates,
+        o.limits.arena_bytes
+    )
+}
+
+/// This machine, less the instructions that `options` rule out.
+pub(crate) fn machine(options: &Options) -> Machine {
+    let mut m = paring_simd::machine();
+    if let Some(only) = &options.isa {
+        let mask = only.iter().fold(IsaSet::PORTABLE, |s, &i| s.with(i));
+        let isa = m.isa.intersect(mask);
+        if isa != m.isa {
+            let cores = m.cores;
+            m = Machine { cores, ..Machine::generic(isa) };
+        }
+    }
+    m
+}
+
+/// Every kernel that comes with Paring. This is the one place where planner and kernels meet.
+pub fn builtin_registry() -> Registry {
+    Registry::empty()
+        .with(paring_reference::KERNELS)
+        .with(paring_vector::KERNELS)
+        .with(paring_dense::KERNELS)
+}
+
+/// Reads one tensor in ONNX's own format, as test data comes in.
+///
+/// # Errors
+/// Of kind [`ErrorKind::Corrupt`] or [`ErrorKind::Unsupported`].
+pub fn read_onnx_tensor(bytes: &[u8]) -> Result<Tensor> {
+    paring_onnx::read_tensor(Bytes::copy_from_slice(bytes)).map_err(import_error)
+}
+
+pub(crate) fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}

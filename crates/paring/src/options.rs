@@ -1,0 +1,165 @@
+//! What a caller may choose.
+
+use paring_kernel::{Isa, Numerics};
+use std::sync::Arc;
+
+/// How a session runs. The default is right for most: all cores, all instructions, optimised.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Who computes.
+    pub threads: Threads,
+    /// How far results may stray from the order of operations in the model.
+    pub numerics: Numerics,
+    /// Instructions that may be used, of those the machine has; `None` for all.
+    pub isa: Option<Vec<Isa>>,
+    /// Whether to fuse, merge and fold. Off for comparing against the model as it is written.
+    pub optimize: bool,
+    /// Stop after this many rewrites, to find a bad one by bisection.
+    pub opt_stop_at: Option<usize>,
+    /// Kernels that may be used, by name; `None` for all.
+    pub kernels: Option<Vec<String>>,
+    /// Kernels that may not be used, by name.
+    pub exclude_kernels: Vec<String>,
+    /// Bytes that packed weights and working memory must stay below.
+    pub max_memory: Option<usize>,
+    /// Keep every value between the layers readable after a run (see [`crate::Session::intermediate`]). Costs memory.
+    pub keep_intermediates: bool,
+    /// How many sets of input shapes keep their plan ready.
+    pub plan_cache: usize,
+    /// Measure each layer (see [`crate::Session::profile`]).
+    pub profile: bool,
+    /// What a model may not exceed.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            threads: Threads::default(),
+            numerics: Numerics::Default,
+            isa: None,
+            optimize: true,
+            opt_stop_at: None,
+            kernels: None,
+            exclude_kernels: Vec::new(),
+            max_memory: None,
+            keep_intermediates: false,
+            plan_cache: 8,
+            profile: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Options {
+    /// These options with so many threads, the calling one included.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Options {
+        self.threads = if threads <= 1 { Threads::Single } else { Threads::Pool(threads) };
+        self
+    }
+
+    /// These options at this level of numerics.
+    #[must_use]
+    pub fn with_numerics(mut self, numerics: Numerics) -> Options {
+        self.numerics = numerics;
+        self
+    }
+
+    /// These options with optimisation on or off.
+    #[must_use]
+    pub fn with_optimize(mut self, optimize: bool) -> Options {
+        self.optimize = optimize;
+        self
+    }
+
+    /// These options with only these instructions.
+    #[must_use]
+    pub fn with_isa(mut self, isa: &[Isa]) -> Options {
+        self.isa = Some(isa.to_vec());
+        self
+    }
+
+    /// These options with layers measured.
+    #[must_use]
+    pub fn with_profile(mut self, profile: bool) -> Options {
+        self.profile = profile;
+        self
+    }
+}
+
+/// Who computes a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Threads {
+    /// The calling thread alone.
+    Single,
+    /// A pool of the session's own, of so many threads, the calling one included. The others sleep between runs.
+    Pool(usize),
+    /// A rayon pool that the caller shares between sessions and with other work.
+    Shared(SharedPool),
+}
+
+impl Default for Threads {
+    /// A pool of as many threads as there are cores.
+    fn default() -> Threads {
+        match std::thread::available_parallelism() {
+            Ok(n) if n.get() > 1 => Threads::Pool(n.get()),
+            _ => Threads::Single,
+        }
+    }
+}
+
+/// A pool of threads shared between sessions.
+#[derive(Clone)]
+pub struct SharedPool(pub(crate) Arc<rayon::ThreadPool>);
+
+impl SharedPool {
+    /// A new pool of so many threads.
+    ///
+    /// # Errors
+    /// Where the operating system refuses threads.
+    pub fn new(threads: usize) -> crate::Result<SharedPool> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.max(1))
+            .thread_name(|i| format!("paring-shared-{i}"))
+            .build()
+            .map(|p| SharedPool(Arc::new(p)))
+            .map_err(|e| crate::Error::from_source(crate::ErrorKind::Memory, e))
+    }
+}
+
+impl std::fmt::Debug for SharedPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SharedPool({} threads)", self.0.current_num_threads())
+    }
+}
+
+/// What a model may not exceed. The defaults are far above honest models and far below a machine's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of a model file.
+    pub model_bytes: usize,
+    /// Nodes.
+    pub nodes: usize,
+    /// Bytes of one tensor.
+    pub tensor_bytes: usize,
+    /// Bytes of working memory of a session.
+    pub arena_bytes: usize,
+    /// Bytes that folding constants may make in all.
+    pub folded_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            model_bytes: 8 << 30,
+            nodes: 100_000,
+            tensor_bytes: 4 << 30,
+            arena_bytes: 8 << 30,
+            folded_bytes: 1 << 30,
+        }
+    }
+}
