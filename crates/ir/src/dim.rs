@@ -378,10 +378,23 @@ impl fmt::Display for Expr {
 impl fmt::Display for Atom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Atom::Symbol(s) => f.write_str(s),
+            Atom::Symbol(s) if is_plain(s) => f.write_str(s),
+            Atom::Symbol(s) => f.write_str(&quoted(s)),
             Atom::Div(a, b) => write!(f, "floor({a}, {b})"),
             Atom::Max(a, b) => write!(f, "max({a}, {b})"),
             Atom::Min(a, b) => write!(f, "min({a}, {b})"),
         }
     }
+}
+
+/// Whether a symbol reads as one word of the text form.
+fn is_plain(symbol: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '?';
+    let reserved = matches!(symbol, "floor" | "max" | "min");
+    !reserved && symbol.chars().all(word) && symbol.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+/// A string in quotes, as the text form has it.
+pub(crate) fn quoted(s: &str) -> String {
+    ron::to_string(s).unwrap_or_default()
 }

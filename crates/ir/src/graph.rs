@@ -244,8 +244,13 @@ impl Graph {
 
     /// A name for a symbol that no other has.
     pub fn fresh_symbol(&mut self) -> crate::Dim {
-        self.symbols += 1;
+        self.symbols = self.symbols.saturating_add(1);
         crate::Dim::symbol(&format!("?{}", self.symbols))
+    }
+
+    /// Keeps [`Graph::fresh_symbol`] from making any of the first `n` symbols.
+    pub(crate) fn reserve_symbols(&mut self, n: u32) {
+        self.symbols = self.symbols.max(n);
     }
 
     // ---- changing

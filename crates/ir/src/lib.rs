@@ -10,6 +10,7 @@ extern crate alloc;
 extern crate std;
 
 mod append;
+mod builder;
 mod dim;
 mod error;
 mod fact;
@@ -17,8 +18,10 @@ mod graph;
 pub mod infer;
 mod node;
 mod stats;
+pub mod text;
 mod verify;
 
+pub use builder::{Conv2d, GraphBuilder, Pool2d};
 pub use dim::{Dim, Expr};
 pub use error::{GraphError, InferError};
 pub use fact::{Fact, TensorType};
