@@ -1,0 +1,28 @@
+//! Vertical fusion: what follows a convolution or product moves into its weights or its epilogue.
+//!
+//! Each rule looks at the follower. Both nodes go, one takes their place; the driver declines where the value between
+//! them is an output or has other users.
+
+mod affine;
+mod layer;
+mod steps;
+
+use crate::{OptError, Pass, PassCx, Proposal};
+use paring_ir::{Node, NodeId};
+
+/// See the module.
+pub struct FuseEpilogues;
+
+type Rule = fn(&PassCx<'_>, NodeId, &Node) -> Option<Proposal>;
+
+const RULES: &[Rule] = &[affine::batch_norm, affine::arithmetic, steps::residual, steps::prelu, steps::activation];
+
+impl Pass for FuseEpilogues {
+    fn name(&self) -> &'static str {
+        "fuse-epilogues"
+    }
+
+    fn run(&self, cx: &mut PassCx<'_>) -> Result<(), OptError> {
+        cx.sweep(|cx, id, node| RULES.iter().find_map(|rule| rule(cx, id, node)))
+    }
+}

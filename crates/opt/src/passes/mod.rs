@@ -1,0 +1,25 @@
+//! The passes.
+
+mod canonical;
+mod channels;
+mod cse;
+mod dead;
+mod fold;
+mod fuse;
+mod siblings;
+
+use crate::Pass;
+
+/// The passes in the order they run. Each inner list is repeated until nothing in it changes the graph.
+pub const PHASES: &[&[&dyn Pass]] = &[
+    &[&canonical::Canonicalize, &fold::FoldConstants, &cse::CommonSubexpressions, &dead::DeadOutputs],
+    &[&fuse::FuseEpilogues, &dead::DeadOutputs],
+    &[&siblings::MergeSiblings, &dead::DeadOutputs],
+    &[&channels::AbsorbChannels, &canonical::Canonicalize, &cse::CommonSubexpressions, &dead::DeadOutputs],
+];
+
+/// The names of all passes, each once.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let all: Vec<&'static str> = PHASES.iter().flat_map(|p| p.iter()).map(|p| p.name()).collect();
+    (0..all.len()).filter(|&i| !all[..i].contains(&all[i])).map(|i| all[i]).collect::<Vec<_>>().into_iter()
+}
