@@ -18,6 +18,9 @@ pub const BLOCKS: u8 = 1;
 /// Each offset stands for one element.
 pub const CHANNELS: u8 = 2;
 
+/// Terms after which a running sum is put aside: rounding errors of very long sums grow with their length.
+const CHUNK: usize = 2048;
+
 /// What the tiles of one panel share.
 #[derive(Clone, Copy)]
 pub struct Panel<'a> {
@@ -182,18 +185,40 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
             }
         }
         _ => {
-            let mut at = 0;
-            for _ in 0..panel.k / 4 {
+            let (mut at, mut left) = (0, panel.k);
+            let mut total = [[s.splat(0.0); NV]; PX];
+            while left > CHUNK {
+                for _ in 0..CHUNK / 2 {
+                    pair!(w, at, at + 4);
+                    skip!(2);
+                    at += 8;
+                }
+                left -= CHUNK;
+                for i in 0..PX {
+                    for h in 0..NV {
+                        total[i][h] = s.add(total[i][h], even[i][h]);
+                        even[i][h] = s.splat(0.0);
+                    }
+                }
+            }
+            for _ in 0..left / 4 {
                 pair!(w, at, at + 4);
                 skip!(2);
                 pair!(w, at + 8, at + 12);
                 skip!(2);
                 at += 16;
             }
-            for _ in 0..panel.k % 4 {
+            for _ in 0..left % 4 {
                 product!(even, w, at);
                 skip!(1);
                 at += 4;
+            }
+            if panel.k > CHUNK {
+                for i in 0..PX {
+                    for h in 0..NV {
+                        even[i][h] = s.add(even[i][h], total[i][h]);
+                    }
+                }
             }
         }
     }
@@ -230,21 +255,33 @@ pub unsafe fn streams<S: Simd, const PX: usize, const P: usize>(
             }
         }
     }
-    for k in 0..panels[0].k {
-        // SAFETY: the caller promises `k` elements in each row and `k` rows in each panel.
-        unsafe {
-            for i in 0..PX {
-                let a = s.broadcast(x[i].add(k));
-                for p in 0..P {
-                    for h in 0..2 {
-                        sums[p][i][h] = s.mul_add(s.load(w[p].add(2 * LANES * k + LANES * h)), a, sums[p][i][h]);
+    let mut total = [[[s.splat(0.0); 2]; PX]; P];
+    let depth = panels[0].k;
+    for from in (0..depth).step_by(CHUNK) {
+        for k in from..depth.min(from + CHUNK) {
+            // SAFETY: the caller promises `k` elements in each row and `k` rows in each panel.
+            unsafe {
+                for i in 0..PX {
+                    let a = s.broadcast(x[i].add(k));
+                    for p in 0..P {
+                        for h in 0..2 {
+                            sums[p][i][h] = s.mul_add(s.load(w[p].add(2 * LANES * k + LANES * h)), a, sums[p][i][h]);
+                        }
                     }
+                }
+            }
+        }
+        for p in 0..P {
+            for i in 0..PX {
+                for h in 0..2 {
+                    total[p][i][h] = s.add(total[p][i][h], sums[p][i][h]);
+                    sums[p][i][h] = s.splat(0.0);
                 }
             }
         }
     }
     for p in 0..P {
         // SAFETY: the caller's promise.
-        unsafe { panels[p].finish.store(s, &panels[p], sums[p], y) };
+        unsafe { panels[p].finish.store(s, &panels[p], total[p], y) };
     }
 }

@@ -70,6 +70,8 @@ fn fully_connected_layers() {
     // Long sums and many panels.
     assert!(check_dense(&mut r, &[1], 2048, 1000) > 0);
     assert!(check_dense(&mut r, &[2], 1024, 300) > 0);
+    assert!(check_dense(&mut r, &[1], 25088, 130) > 0);
+    assert!(check_dense(&mut r, &[5], 25088, 20) > 0);
 }
 
 fn check_matmul(r: &mut Random, a: &[usize], b: &[usize]) -> usize {
