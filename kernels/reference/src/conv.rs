@@ -1,6 +1,7 @@
 //! Convolutions as sums of products, row by row.
 
 use crate::io::{Built, KernelResult, Num, Slot, built, cast_scratch, ensure, problem, with_floats, words};
+use crate::walk::product;
 use alloc::{format, vec::Vec};
 use paring_core::op::{ConvAttrs, ConvTransposeAttrs, Padding};
 use paring_core::strides;
@@ -100,9 +101,8 @@ pub(crate) fn conv(p: &Problem, a: &ConvAttrs) -> KernelResult<Built> {
     let out_strides = strides(&outer.iter().map(|s| s.output).collect::<Vec<_>>());
     let tap_strides = strides(&a.kernel[..outer.len()]);
     let in_strides = strides(&x.shape[2..]);
-    let rows: usize = outer.iter().map(|s| s.output).product();
-    let taps: usize = outer.iter().map(|s| s.kernel).product();
-    let plane: usize = x.shape[2..].iter().product();
+    let (rows, taps) = (product(&y.shape[2..x.rank() - 1]), product(&a.kernel[..outer.len()]));
+    let plane: usize = product(&x.shape[2..]);
     built(words(last.output)?, move |io| {
         let (xv, wv) = (x.view(io), w.view(io));
         let acc = &mut cast_scratch::<f64>(io.scratch())[..last.output];
@@ -180,8 +180,8 @@ pub(crate) fn conv_transpose(p: &Problem, a: &ConvTransposeAttrs) -> KernelResul
 
     let depth = channels / a.groups;
     let (out_strides, in_strides, tap_strides) = (strides(&y.shape[2..]), strides(&x.shape[2..]), strides(&a.kernel));
-    let (out_plane, in_plane): (usize, usize) = (y.shape[2..].iter().product(), x.shape[2..].iter().product());
-    let taps: usize = a.kernel.iter().product();
+    let (out_plane, in_plane): (usize, usize) = (product(&y.shape[2..]), product(&x.shape[2..]));
+    let taps: usize = product(&a.kernel);
     built(0, move |io| {
         let (xv, wv) = (x.view(io), w.view(io));
         let mut out = y.target(io);

@@ -79,6 +79,9 @@ fn non_zero(inputs: &Inputs) -> KernelResult<Vec<Tensor>> {
 
 /// The slices `keep` along the middle of `(outer, n, inner)`.
 fn pick(x: &Tensor, (outer, n, inner): (usize, usize, usize), keep: &[usize], shape: &[usize]) -> KernelResult<Tensor> {
+    if x.is_empty() || keep.is_empty() {
+        return Ok(Tensor::from_bytes(x.dtype(), shape, &[])?);
+    }
     let unit = inner * x.dtype().bits() / 8;
     let mut bytes = Vec::with_capacity(outer * keep.len() * unit);
     for o in 0..outer {

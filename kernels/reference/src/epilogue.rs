@@ -2,6 +2,7 @@
 
 use crate::io::{Built, Io, KernelResult, Slot, View, built, ensure, problem, words};
 use crate::scalar::activation;
+use crate::walk::product;
 use alloc::{format, vec::Vec};
 use paring_core::{
     DType, Op,
@@ -84,7 +85,7 @@ fn steps(p: &Problem, out: &Slot) -> KernelResult<Vec<Step>> {
 /// Number of channels, and elements that one channel spans.
 fn channels(p: &Problem, out: &Slot) -> (usize, usize) {
     match (&p.op, out.shape.as_slice()) {
-        (Op::Conv(_) | Op::ConvTranspose(_), [_, c, spatial @ ..]) => (*c, spatial.iter().product()),
+        (Op::Conv(_) | Op::ConvTranspose(_), [_, c, spatial @ ..]) => (*c, product(spatial)),
         (_, [.., c]) => (*c, 1),
         (_, []) => (1, 1),
     }
@@ -93,13 +94,11 @@ fn channels(p: &Problem, out: &Slot) -> (usize, usize) {
 /// Whether the function of an operator writes its output by value, whatever floating-point type that has.
 fn is_computed(op: &Op) -> bool {
     use Op::*;
-    match op {
-        Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | Einsum(_) | GlobalPool(_) | RoiAlign(_) => true,
-        Pool(_) | Unary(_) | Activation(_) | Binary(_) | Cast(_) | DequantizeLinear(_) | BatchNorm(_) => true,
-        InstanceNorm(_) | GroupNorm(_) | LayerNorm(_) | Lrn(_) | LpNorm(_) | Softmax(_) | Reduce(_) => true,
-        CumSum(_) | GridSample(_) => true,
-        _ => false,
-    }
+    let products = matches!(op, Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | Einsum(_));
+    let pooling = matches!(op, Pool(_) | GlobalPool(_) | RoiAlign(_) | GridSample(_));
+    let elements = matches!(op, Unary(_) | Activation(_) | Binary(_) | Cast(_) | DequantizeLinear(_));
+    let norms = matches!(op, BatchNorm(_) | InstanceNorm(_) | GroupNorm(_) | LayerNorm(_) | Lrn(_) | LpNorm(_));
+    products || pooling || elements || norms || matches!(op, Softmax(_) | Reduce(_) | CumSum(_))
 }
 
 impl Step {

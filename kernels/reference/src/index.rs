@@ -2,7 +2,7 @@
 
 use crate::io::{Built, KernelResult, Slot, View, ViewMut, built, data, ensure, problem};
 use crate::scalar::{max, min};
-use crate::walk::{Walk, around};
+use crate::walk::{Walk, around, product};
 use alloc::{format, vec::Vec};
 use paring_core::{
     op::{AxisAttrs, GatherNdAttrs, ScatterAttrs, ScatterNdAttrs, ScatterReduction},
@@ -111,9 +111,9 @@ impl Tuples {
         let own = strides(&x.shape);
         Ok(Tuples {
             axes: (batch_dims..end).map(|d| (x.shape[d], own[d])).collect(),
-            slice: x.shape[end..].iter().product(),
-            count: lead.iter().product(),
-            per_batch: (lead[batch_dims..].iter().product(), x.shape[batch_dims..].iter().product()),
+            slice: product(&x.shape[end..]),
+            count: product(lead),
+            per_batch: (product(&lead[batch_dims..]), product(&x.shape[batch_dims..])),
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::io::{
     Built, KernelResult, Num, Slot, View, ViewMut, built, cast_scratch, ensure, problem, with_floats, words,
 };
-use crate::walk::Walk;
+use crate::walk::{Walk, product};
 use alloc::format;
 use paring_core::{broadcast, op::DenseAttrs};
 use paring_kernel::Problem;
@@ -31,12 +31,12 @@ pub(crate) fn dense(p: &Problem, a: &DenseAttrs) -> KernelResult<Built> {
     expected.push(n);
     y.expect_shape("the output", &expected)?;
     let (row, column) = if a.transposed { (1, k) } else { (n, 1) };
-    let s = Shape { m: lead.iter().product(), k, n, row, column };
+    let s = Shape { m: product(lead), k, n, row, column };
     check(&x, &w, &y)?;
     built(scratch(&s)?, move |io| {
         let (xv, wv) = (x.view(io), w.view(io));
         let acc = cast_scratch::<f64>(io.scratch());
-        product(&s, (&xv, 0), (&wv, 0), (&mut y.target(io), 0), acc)
+        multiply(&s, (&xv, 0), (&wv, 0), (&mut y.target(io), 0), acc)
     })
 }
 
@@ -57,13 +57,13 @@ pub(crate) fn matmul(p: &Problem) -> KernelResult<Built> {
     check(&a, &b, &y)?;
     let s = Shape { m, k, n, row: n, column: 1 };
     let (a_walk, b_walk) = (Walk::broadcast(a_lead, &batch)?, Walk::broadcast(b_lead, &batch)?);
-    let count: usize = batch.iter().product();
+    let count: usize = product(&batch);
     built(scratch(&s)?, move |io| {
         let (av, bv) = (a.view(io), b.view(io));
         let acc = cast_scratch::<f64>(io.scratch());
         let mut out = y.target(io);
         for i in 0..count {
-            product(&s, (&av, a_walk.at(i) * m * k), (&bv, b_walk.at(i) * k * n), (&mut out, i * m * n), acc)?;
+            multiply(&s, (&av, a_walk.at(i) * m * k), (&bv, b_walk.at(i) * k * n), (&mut out, i * m * n), acc)?;
         }
         Ok(())
     })
@@ -79,7 +79,7 @@ fn scratch(s: &Shape) -> KernelResult<usize> {
     words(s.k.checked_add(s.n).ok_or_else(|| problem("the matrices are too large"))?)
 }
 
-fn product(
+fn multiply(
     s: &Shape,
     (a, a_at): (&View<'_>, usize),
     (b, b_at): (&View<'_>, usize),

@@ -1,7 +1,7 @@
 //! Normalisations and softmax.
 
 use crate::io::{Built, KernelResult, Slot, View, ViewMut, built, ensure, problem};
-use crate::walk::{Walk, around};
+use crate::walk::{Walk, around, product};
 use alloc::format;
 use libm::{exp, fabs, log, pow, sqrt};
 use paring_core::op::{LayerNormAttrs, LpNormAttrs, LrnAttrs, SoftmaxAttrs, SoftmaxKind};
@@ -65,7 +65,7 @@ pub(crate) fn group_norm(p: &Problem, epsilon: f32, groups: Option<usize>) -> Ke
         format!("{c} channels do not fall into {groups} groups")
     })?;
     let (scale, bias) = (per_channel(p, 1, c)?, per_channel(p, 2, c)?);
-    let len = if groups == 0 { 0 } else { c / groups * span };
+    let len = c.checked_div(groups).unwrap_or(0) * span;
     built(0, move |io| {
         let (xv, sv, bv) = (x.view(io), scale.view(io), bias.view(io));
         let mut out = y.target(io);
@@ -85,9 +85,9 @@ pub(crate) fn layer_norm(p: &Problem, a: &LayerNormAttrs) -> KernelResult<Built>
     let x = Slot::input(p, 0)?;
     x.expect_float("the input")?;
     let axis = x.axis(a.axis)?;
-    let rows: usize = x.shape[..axis].iter().product();
+    let rows: usize = product(&x.shape[..axis]);
     let inner = &x.shape[axis..];
-    let len: usize = inner.iter().product();
+    let len: usize = product(inner);
     let operand = |i: usize| -> KernelResult<Option<(Slot, Walk)>> {
         let Some(s) = Slot::optional_input(p, i)? else { return Ok(None) };
         s.expect_float("scale or bias")?;
@@ -194,7 +194,7 @@ pub(crate) fn softmax(p: &Problem, a: &SoftmaxAttrs) -> KernelResult<Built> {
         let axis = if a.axis < 0 { a.axis + rank } else { a.axis };
         let axis = usize::try_from(axis).ok().filter(|&d| d <= x.rank());
         let axis = axis.ok_or_else(|| problem(format!("axis {} is outside a tensor of rank {rank}", a.axis)))?;
-        (x.shape[..axis].iter().product(), x.shape[axis..].iter().product(), 1)
+        (product(&x.shape[..axis]), product(&x.shape[axis..]), 1)
     } else {
         around(&x.shape, x.axis(a.axis)?)
     };

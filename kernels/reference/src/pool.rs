@@ -2,6 +2,7 @@
 
 use crate::conv::{Axis, axes};
 use crate::io::{Built, KernelResult, Slot, View, built, data, ensure, problem};
+use crate::walk::product;
 use alloc::{format, vec::Vec};
 use libm::{fabs, pow};
 use paring_core::{
@@ -66,7 +67,7 @@ pub(crate) fn pool(p: &Problem, a: &PoolAttrs) -> KernelResult<Built> {
         i.expect_dtype("the indices", DType::I64)?;
         ensure(max, || "only max pooling has indices".into())?;
     }
-    let (out_plane, in_plane): (usize, usize) = (shape[2..].iter().product(), x.shape[2..].iter().product());
+    let (out_plane, in_plane): (usize, usize) = (product(&shape[2..]), product(&x.shape[2..]));
     // A window beyond this is no window of a network, and would take ages.
     let taps = a.kernel.iter().try_fold(1usize, |n, &k| n.checked_mul(k)).filter(|&n| n < 1 << 31);
     let taps = taps.ok_or_else(|| problem(format!("the window {:?} is too large", a.kernel)))?;
@@ -134,7 +135,7 @@ fn lp(values: impl Iterator<Item = f64>, p: u32) -> f64 {
 
 /// A row-major position within `shape` counted with the first axis innermost.
 fn to_column_major(i: usize, shape: &[usize]) -> usize {
-    let (mut rest, mut inner) = (i, shape.iter().product::<usize>());
+    let (mut rest, mut inner) = (i, product(shape));
     let mut at = 0;
     for &d in shape.iter().rev() {
         inner /= d.max(1);
@@ -153,7 +154,7 @@ pub(crate) fn global_pool(p: &Problem, kind: GlobalPool) -> KernelResult<Built> 
     let mut expected = x.shape.clone();
     expected[2..].fill(1);
     y.expect_shape("the output", &expected)?;
-    let plane: usize = x.shape[2..].iter().product();
+    let plane: usize = product(&x.shape[2..]);
     built(0, move |io| {
         let xv = x.view(io);
         let mut out = y.target(io);

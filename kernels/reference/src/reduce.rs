@@ -2,7 +2,7 @@
 
 use crate::io::{Built, KernelResult, Slot, View, built, cast_scratch, data, ensure, optional_i64s, words};
 use crate::scalar::total;
-use crate::walk::{Walk, around};
+use crate::walk::{Walk, around, product};
 use alloc::{format, vec::Vec};
 use core::cmp::Ordering;
 use libm::{exp, fabs, log, sqrt};
@@ -37,7 +37,7 @@ pub(crate) fn reduce(p: &Problem, a: &ReduceAttrs) -> KernelResult<Built> {
     y.expect_shape("the output", if a.keep_dims { &rest } else { &dropped })?;
     let steps: Vec<isize> = strides(&x.shape).iter().map(|&s| s as isize).collect();
     let (outer, inner) = (Walk::new(&rest, &steps, 0), Walk::new(&reduced, &steps, 0));
-    let count: usize = reduced.iter().product();
+    let count: usize = product(&reduced);
     let kind = a.kind;
     built(0, move |io| {
         let xv = x.view(io);

@@ -2,6 +2,7 @@
 
 use crate::io::{Built, KernelResult, Slot, View, built, data, ensure, problem};
 use crate::resize::cubic;
+use crate::walk::product;
 use alloc::format;
 use libm::{ceil, fabs, floor, fmod, rint};
 use paring_core::op::{GridMode, GridPadding, GridSampleAttrs, RoiAlignAttrs};
@@ -27,7 +28,7 @@ pub(crate) fn grid_sample(p: &Problem, a: &GridSampleAttrs) -> KernelResult<Buil
     })?;
     y.expect_shape("the output", &[&x.shape[..2], &grid.shape[1..=axes]].concat())?;
     ensure(x.len > 0 || y.len == 0, || format!("input {:?} has nothing to sample", x.shape))?;
-    let (points, plane): (usize, usize) = (grid.shape[1..=axes].iter().product(), x.shape[2..].iter().product());
+    let (points, plane): (usize, usize) = (product(&grid.shape[1..=axes]), product(&x.shape[2..]));
     let (channels, a) = (x.shape[1], *a);
     built(0, move |io| {
         let (xv, gv) = (x.view(io), grid.view(io));
@@ -73,7 +74,7 @@ fn grid_taps(a: &GridSampleAttrs, c: f64, n: usize) -> Taps {
         GridPadding::Reflection => place = reflect(place, low, high),
     }
     let mut taps = Taps::default();
-    if !(fabs(place) < 9e15) {
+    if place.is_nan() || fabs(place) > 9e15 {
         return taps;
     }
     let below = floor(place);
@@ -116,7 +117,7 @@ fn reflect(v: f64, low: f64, high: f64) -> f64 {
 }
 
 /// Samples per axis of one bin beyond which a region cannot be meant.
-const MOST_SAMPLES: f64 = 65536.0;
+const MOST_SAMPLES: f64 = 4096.0;
 
 /// The samples of one axis of a region.
 struct Bins {

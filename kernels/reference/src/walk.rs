@@ -65,5 +65,10 @@ impl Walk {
 
 /// Product of the dimensions before `axis`, the dimension, and the product of those after.
 pub(crate) fn around(shape: &[usize], axis: usize) -> (usize, usize, usize) {
-    (shape[..axis].iter().product(), shape[axis], shape[axis + 1..].iter().product())
+    (product(&shape[..axis]), shape[axis], product(&shape[axis + 1..]))
+}
+
+/// Number of elements of part of a shape. Saturates: where another axis is empty, the part may be huge.
+pub(crate) fn product(shape: &[usize]) -> usize {
+    if shape.contains(&0) { 0 } else { shape.iter().fold(1, |n, &d| n.saturating_mul(d)) }
 }
