@@ -1,0 +1,234 @@
+//! Vertical fusion.
+
+use crate::common::{becomes, optimized, sketch, stays};
+
+const PASS: &[&str] = &["fuse-epilogues"];
+const CONV: &str = "Conv(kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
+
+fn conv_then(tail: &str) -> String {
+    format!(
+        "input %x: f32[N, 3, 4, 5]
+         const %w: f32[4, 3, 1, 1] = random 1
+         const %b: f32[4] = random 2
+         const %s: f32[4] = [0.5, 1.5, -1.0, 2.0]
+         const %m: f32[4] = random 4
+         const %v: f32[4] = [0.5, 1.0, 0.25, 2.0]
+         const %c: f32[1, 4, 1, 1] = [2.0, 3.0, -0.5, 1.0]
+         %1 \"conv\" = {CONV}(%x, %w) + bias(%b)
+         {tail}"
+    )
+}
+
+#[test]
+fn batch_norm_and_relu_go_into_the_convolution() {
+    let text = conv_then(
+        "%2 = BatchNorm(epsilon: 0.001)(%1, %s, %b, %m, %v)
+         %3 \"relu\" = Activation(Relu)(%2)
+         output \"y\" = %3",
+    );
+    let (graph, _) = becomes(&text, PASS, &["Conv+bias+act"]);
+    let after = sketch(&graph);
+    assert!(after.contains("+ act(Relu)"), "{after}");
+    assert!(after.contains("\"relu\""), "the value keeps its name: {after}");
+}
+
+#[test]
+fn batch_norm_goes_into_transposed_grouped_and_dense_layers() {
+    let transposed = "input %x: f32[2, 4, 3, 3]
+         const %w: f32[4, 3, 2, 2] = random 1
+         const %s: f32[6] = random 2
+         const %b: f32[6] = random 3
+         const %v: f32[6] = splat 0.5
+         %1 = ConvTranspose(kernel: [2, 2], stride: [2, 2], dilation: [1, 1], padding: Explicit(before: [0, 0], after: [0, 0]), output_padding: [0, 0], groups: 2)(%x, %w)
+         %2 = BatchNorm(epsilon: 0.001)(%1, %s, %b, %s, %v)
+         output \"y\" = %2";
+    becomes(transposed, PASS, &["ConvTranspose+bias"]);
+    for (shape, flag) in [("[3, 4]", "false"), ("[4, 3]", "true")] {
+        let dense = format!(
+            "input %x: f32[2, 3]
+             const %w: f32{shape} = random 1
+             const %s: f32[4] = random 2
+             const %v: f32[4] = splat 0.5
+             const %c: f32[4] = random 7
+             %1 = Dense(transposed: {flag})(%x, %w)
+             %2 = BatchNorm(epsilon: 0.001)(%1, %s, %s, %s, %v)
+             %3 = Binary(Add)(%2, %c)
+             output \"y\" = %3"
+        );
+        becomes(&dense, PASS, &["Dense+bias"]);
+    }
+}
+
+#[test]
+fn arithmetic_per_channel_goes_into_weights() {
+    let text = conv_then(
+        "%2 = Binary(Mul)(%1, %c)
+         %3 = Binary(Sub)(%2, %c)
+         %4 = Binary(Div)(%3, %c)
+         output \"y\" = %4",
+    );
+    becomes(&text, PASS, &["Conv+bias"]);
+}
+
+#[test]
+fn arithmetic_after_an_activation_becomes_steps() {
+    let text = conv_then(
+        "%2 = Activation(Relu)(%1)
+         %3 = Binary(Mul)(%2, %c)
+         output \"y\" = %3",
+    );
+    becomes(&text, PASS, &["Conv+bias+act+scale"]);
+}
+
+#[test]
+fn residual_sums_come_before_or_after_the_activation() {
+    let before = conv_then(
+        "input %r: f32[N, 4, 4, 5]
+         %2 = Binary(Add)(%r, %1)
+         %3 = Activation(Relu)(%2)
+         output \"y\" = %3",
+    );
+    becomes(&before, PASS, &["Conv+bias+residual+act"]);
+    let after = conv_then(
+        "input %r: f32[N, 4, 4, 5]
+         %2 = Activation(Relu)(%1)
+         %3 = Binary(Add)(%2, %r)
+         output \"y\" = %3",
+    );
+    becomes(&after, PASS, &["Conv+bias+act+residual"]);
+}
+
+#[test]
+fn prelu_has_a_slope_per_channel() {
+    let text = conv_then("%2 = Binary(PRelu)(%1, %c)\n output \"y\" = %2");
+    becomes(&text, PASS, &["Conv+bias+prelu"]);
+    let one = conv_then("const %k: f32[] = [0.25]\n %2 = Binary(PRelu)(%1, %k)\n output \"y\" = %2");
+    let (graph, _) = becomes(&one, PASS, &["Conv+bias+act"]);
+    assert!(sketch(&graph).contains("LeakyRelu(0.25)"));
+}
+
+#[test]
+fn activations_follow_sums_and_norms() {
+    let text = "input %x: f32[N, 4, 4, 5]
+         input %r: f32[N, 4, 4, 5]
+         const %s: f32[4] = [0.5, 1.5, -1.0, 2.0]
+         const %v: f32[4] = splat 0.5
+         %1 = Binary(Add)(%x, %r)
+         %2 = Activation(Relu)(%1)
+         %3 = BatchNorm(epsilon: 0.001)(%2, %s, %s, %s, %v)
+         %4 = Activation(HardSwish)(%3)
+         output \"y\" = %4";
+    becomes(text, PASS, &["Add+act", "BatchNorm+act"]);
+}
+
+#[test]
+fn an_intermediate_that_is_an_output_stays() {
+    let text = conv_then("%2 = Activation(Relu)(%1)\n output \"y\" = %2\n output \"z\" = %1");
+    stays(&text, PASS, "is an output of the graph");
+}
+
+#[test]
+fn an_intermediate_with_two_users_stays() {
+    let text = conv_then(
+        "%2 = Activation(Relu)(%1)
+         %3 = Activation(Tanh)(%1)
+         output \"y\" = %2
+         output \"z\" = %3",
+    );
+    stays(&text, PASS, "has other users");
+    let text = conv_then(
+        "%2 = BatchNorm(epsilon: 0.001)(%1, %s, %b, %m, %v)
+         %3 = Activation(Tanh)(%1)
+         output \"y\" = %2
+         output \"z\" = %3",
+    );
+    stays(&text, PASS, "has other users");
+}
+
+#[test]
+fn mismatched_operands_stay() {
+    // A sum that broadcasts is no residual.
+    stays(&conv_then("input %r: f32[1, 4, 1, 1]\n %2 = Binary(Add)(%1, %r)\n output \"y\" = %2"), PASS, "");
+    // A constant along the width is not per channel.
+    let wide = conv_then("const %k: f32[5] = random 3\n %2 = Binary(Mul)(%1, %k)\n output \"y\" = %2");
+    stays(&wide, PASS, "");
+    // A factor that is computed is not constant.
+    stays(&conv_then("input %r: f32[1, 4, 1, 1]\n %2 = Binary(Mul)(%1, %r)\n output \"y\" = %2"), PASS, "");
+    // Pooling takes no epilogue.
+    let pool = "input %x: f32[1, 4, 4, 4]
+         %1 = GlobalPool(Max)(%x)
+         %2 = Activation(Relu)(%1)
+         output \"y\" = %2";
+    stays(pool, PASS, "");
+}
+
+#[test]
+fn a_norm_before_the_convolution_stays() {
+    let text = format!(
+        "input %x: f32[N, 3, 4, 5]
+         const %w: f32[4, 3, 1, 1] = random 1
+         const %s: f32[3] = [0.5, 1.5, -1.0]
+         const %v: f32[3] = splat 0.5
+         %1 = BatchNorm(epsilon: 0.001)(%x, %s, %s, %s, %v)
+         %2 = {CONV}(%1, %w)
+         output \"y\" = %2"
+    );
+    stays(&text, PASS, "");
+}
+
+#[test]
+fn a_linear_bottleneck_gets_no_activation() {
+    // The inverted residual of MobileNetV2: nothing follows the projection but the sum.
+    let text = format!(
+        "input %x: f32[N, 8, 4, 4]
+         const %we: f32[16, 8, 1, 1] = random 1
+         const %wd: f32[16, 1, 3, 3] = random 2
+         const %wp: f32[8, 16, 1, 1] = random 3
+         const %v: f32[8] = splat 0.5
+         %1 \"expand\" = {CONV}(%x, %we)
+         %2 = Activation(Clamp(lo: 0.0, hi: 6.0))(%1)
+         %3 \"depthwise\" = Conv(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 16)(%2, %wd)
+         %4 = Activation(Clamp(lo: 0.0, hi: 6.0))(%3)
+         %5 \"project\" = {CONV}(%4, %wp)
+         %6 = BatchNorm(epsilon: 0.001)(%5, %v, %v, %v, %v)
+         %7 = Binary(Add)(%x, %6)
+         %8 \"next\" = {CONV}(%7, %we)
+         %9 = Activation(Clamp(lo: 0.0, hi: 6.0))(%8)
+         output \"y\" = %9"
+    );
+    becomes(&text, PASS, &["Conv+act", "Conv+act", "Conv+bias+residual", "Conv+act"]);
+}
+
+#[test]
+fn a_broken_variance_is_declined() {
+    let text = "input %x: f32[1, 1, 2, 2]
+         const %w: f32[1, 1, 1, 1] = [1.0]
+         const %s: f32[1] = [1.0]
+         const %v: f32[1] = [0.0]
+         %1 = Conv(kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)(%x, %w)
+         %2 = BatchNorm(epsilon: 0.0)(%1, %s, %s, %s, %v)
+         output \"y\" = %2";
+    let graph = paring_ir::Graph::parse(&format!("graph \"t\" {{ {text} }}")).unwrap();
+    let mut after = graph.clone();
+    let options = paring_opt::Options::only(PASS);
+    let report = paring_opt::optimize(&mut after, &paring_opt::NoEvaluator, &options).unwrap();
+    assert!(report.applied.is_empty() && report.remarks[0].reason.contains("not a finite number"));
+}
+
+#[test]
+fn steps_can_be_bisected() {
+    let text = conv_then(
+        "%2 = BatchNorm(epsilon: 0.001)(%1, %s, %b, %m, %v)
+         %3 = Activation(Relu)(%2)
+         output \"y\" = %3",
+    );
+    let (_, full) = optimized(&text, PASS);
+    assert_eq!(full.steps, 2);
+    let graph = paring_ir::Graph::parse(&format!("graph \"t\" {{ {text} }}")).unwrap();
+    for n in 0..=2 {
+        let mut g = graph.clone();
+        let options = paring_opt::Options { stop_at: Some(n), ..paring_opt::Options::only(PASS) };
+        assert_eq!(paring_opt::optimize(&mut g, &paring_opt::NoEvaluator, &options).unwrap().steps, n);
+        assert_eq!(g.node_count(), 3 - n);
+    }
+}

@@ -1,0 +1,9 @@
+//! Before and after of every pass, in the text form of graphs; where it must not fire as well.
+
+mod common;
+
+mod canonical;
+mod channels;
+mod cleanup;
+mod fuse;
+mod siblings;
