@@ -14,6 +14,7 @@ mod matmul;
 mod panel;
 mod stamp;
 mod tile;
+mod winograd;
 
 use paring_kernel::Kernel;
 
@@ -25,6 +26,12 @@ pub static KERNELS: &[&dyn Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     &depthwise::DEPTHWISE_AVX2,
     &depthwise::DEPTHWISE_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F2_AVX2,
+    &winograd::F2_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F4_AVX2,
+    &winograd::F4_PORTABLE,
     #[cfg(target_arch = "x86_64")]
     &conv::TRANSPOSED_AVX2,
     &conv::TRANSPOSED_PORTABLE,

@@ -3,6 +3,11 @@
 /// Defines statics of a generic kernel `$kernel<S>` and their descriptors, one per instruction set.
 macro_rules! stamp {
     ($kernel:ident, $avx2:ident = $avx2_name:literal, $portable:ident = $portable_name:literal, $summary:literal, $ops:expr) => {
+        $crate::stamp::stamp! {
+            $kernel, $avx2 = $avx2_name, $portable = $portable_name, $summary, $ops, Reassociated
+        }
+    };
+    ($kernel:ident, $avx2:ident = $avx2_name:literal, $portable:ident = $portable_name:literal, $summary:literal, $ops:expr, $numerics:ident) => {
         #[doc = $summary]
         #[cfg(target_arch = "x86_64")]
         pub static $avx2: $kernel<paring_simd::Avx2> = $kernel::new(&paring_kernel::KernelDescriptor {
@@ -10,7 +15,7 @@ macro_rules! stamp {
             summary: $summary,
             ops: &$ops,
             isa: paring_kernel::Isa::Avx2,
-            numerics: paring_kernel::NumericClass::Reassociated,
+            numerics: paring_kernel::NumericClass::$numerics,
         });
         #[doc = $summary]
         pub static $portable: $kernel<paring_simd::Portable> = $kernel::new(&paring_kernel::KernelDescriptor {
@@ -18,7 +23,7 @@ macro_rules! stamp {
             summary: $summary,
             ops: &$ops,
             isa: paring_kernel::Isa::Portable,
-            numerics: paring_kernel::NumericClass::Reassociated,
+            numerics: paring_kernel::NumericClass::$numerics,
         });
     };
 }
@@ -54,8 +59,8 @@ pub fn token<S: Simd>() -> Result<S, KernelError> {
 /// Multiply-adds per nanosecond at best with the instructions of `S`.
 pub fn rate<S: Simd>(m: &Machine) -> f64 {
     match S::ISA {
-        // Without fused multiply-add, and two vectors of four for each of eight.
-        Isa::Portable => m.gmacs.min(9.0),
+        // No fused multiply-add, and two vectors of four for each of eight.
+        Isa::Portable if cfg!(target_arch = "x86_64") => m.gmacs.min(15.0),
         _ => m.gmacs,
     }
 }

@@ -20,6 +20,7 @@ use paring_kernel::{
 };
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
+pub(crate) use tile::store_some;
 
 generic_kernel! {
     /// Depthwise convolution.

@@ -177,9 +177,12 @@ unsafe fn sum_any<S: Simd, const N: usize, const EDGE: bool>(
     sums
 }
 
-/// Finishes and stores up to four pixels.
+/// Finishes and stores the first `count` of four pixels, `LANES` apart.
+///
+/// # Safety
+/// These pixels must lie within the output, which must have whole blocks of channels.
 #[inline(always)]
-unsafe fn store_some<S: Simd>(s: S, panel: &Panel<'_>, sums: [S::V; 4], y: *mut f32, count: usize) {
+pub unsafe fn store_some<S: Simd>(s: S, panel: &Panel<'_>, sums: [S::V; 4], y: *mut f32, count: usize) {
     let finish: &Finish<'_> = panel.finish;
     let [a, b, c, d] = sums;
     let px = |i: usize| y.wrapping_add(i * LANES);

@@ -1,0 +1,147 @@
+//! What a Winograd convolution cuts its work into.
+
+use crate::conv::Geometry;
+use core::ops::Range;
+use paring_core::Op;
+use paring_kernel::{Numerics, Problem, Reject};
+use paring_simd::LANES;
+
+/// Columns of a panel of weights.
+pub const PANEL: usize = 2 * LANES;
+
+/// Extents, tiles and blocks.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub samples: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub input: [usize; 2],
+    pub output: [usize; 2],
+    pub before: [usize; 2],
+    /// Tiles per axis.
+    pub tiles: [usize; 2],
+    /// Inputs and outputs of a tile, per axis.
+    pub n: usize,
+    pub m: usize,
+    /// Tiles that are transformed before their products are summed.
+    pub block: usize,
+    /// Whether workers share a block, rather than each having its own.
+    pub shared: bool,
+}
+
+/// Tiles of a worker's own block: two of the micro-kernel's, so that the block stays in the second-level cache.
+const OWN_TILES: usize = 12;
+/// Most bytes of a shared block.
+const SHARED_BYTES: usize = 12 << 20;
+
+impl Plan {
+    /// The plan of `p` for tiles of `m` x `m` outputs from `n` x `n` inputs.
+    ///
+    /// # Errors
+    /// [`Reject`] where the problem is none for this algorithm.
+    pub fn new(p: &Problem, n: usize, m: usize, shared: bool) -> Result<Plan, Reject> {
+        let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
+        if a.kernel != [3, 3] || a.stride != [1, 1] || a.dilation != [1, 1] {
+            return Err(Reject::because("only windows of 3 x 3 with stride 1 and no dilation"));
+        }
+        let g = Geometry::of_conv(p, a)?;
+        if g.groups != 1 || g.select.is_some() {
+            return Err(Reject::because("only one group, and input channels in order"));
+        }
+        if p.numerics == Numerics::Strict {
+            return Err(Reject::because("strict numerics allow no transformed products"));
+        }
+        let output = [g.output[1], g.output[2]];
+        let mut plan = Plan {
+            samples: g.samples,
+            inputs: g.inputs,
+            outputs: g.outputs,
+            input: [g.input[1], g.input[2]],
+            output,
+            before: [g.halo[1], g.halo[2]],
+            tiles: output.map(|o| o.div_ceil(m)),
+            n,
+            m,
+            block: 1,
+            shared,
+        };
+        plan.block = plan.best_block();
+        let bounded = |elements: Option<usize>| elements.is_some_and(|e| e <= isize::MAX as usize / 64);
+        if !bounded(plan.checked_weights()) || !bounded(plan.checked_scratch()) {
+            return Err(Reject::because("the transformed operands are too large"));
+        }
+        Ok(plan)
+    }
+
+    /// All tiles.
+    pub fn all_tiles(&self) -> usize {
+        self.samples * self.tiles[0] * self.tiles[1]
+    }
+
+    fn best_block(&self) -> usize {
+        let tiles = self.all_tiles();
+        let most = if self.shared {
+            let each = self.n * self.n * (self.depth() + self.width()) * size_of::<f32>();
+            (SHARED_BYTES / each).max(2 * OWN_TILES)
+        } else {
+            OWN_TILES
+        };
+        // As equal as can be.
+        tiles.div_ceil(tiles.div_ceil(most))
+    }
+
+    /// Blocks of tiles.
+    pub fn blocks(&self) -> usize {
+        self.all_tiles().div_ceil(self.block)
+    }
+
+    /// The tiles of a block.
+    pub fn range(&self, block: usize) -> Range<usize> {
+        block * self.block..self.all_tiles().min((block + 1) * self.block)
+    }
+
+    /// Input channels, those that pad the last block included.
+    pub fn depth(&self) -> usize {
+        self.inputs.next_multiple_of(LANES)
+    }
+
+    /// Output channels, those that pad the last block included.
+    pub fn width(&self) -> usize {
+        self.outputs.next_multiple_of(LANES)
+    }
+
+    /// Panels of weights.
+    pub fn panels(&self) -> usize {
+        self.outputs.div_ceil(PANEL)
+    }
+
+    /// Elements from one position of the transformed inputs of a block to the next. Not a power of two: all positions
+    /// of a tile are written together, and would fall into the same few lines of the cache.
+    pub fn input_step(&self) -> usize {
+        self.block * self.depth() + PANEL
+    }
+
+    /// Elements from one position of the products of a block to the next.
+    pub fn product_step(&self) -> usize {
+        self.block * self.width() + PANEL
+    }
+
+    /// Elements of a block's transformed inputs and products.
+    pub fn scratch(&self) -> usize {
+        self.n * self.n * (self.input_step() + self.product_step())
+    }
+
+    /// Elements of the transformed weights.
+    pub fn weights(&self) -> usize {
+        self.n * self.n * self.panels() * self.inputs * PANEL
+    }
+
+    fn checked_weights(&self) -> Option<usize> {
+        self.panels().checked_mul(PANEL)?.checked_mul(self.inputs)?.checked_mul(self.n * self.n)
+    }
+
+    fn checked_scratch(&self) -> Option<usize> {
+        let channels = self.depth().checked_add(self.width())?;
+        self.block.checked_mul(channels)?.checked_add(2 * PANEL)?.checked_mul(self.n * self.n)
+    }
+}
