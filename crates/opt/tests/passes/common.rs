@@ -10,12 +10,7 @@ use std::{collections::HashMap, sync::Arc};
 pub struct Reference;
 
 impl Evaluator for Reference {
-    fn evaluate(
-        &self,
-        graph: &Graph,
-        node: &Node,
-        inputs: &[Option<&Tensor>],
-    ) -> Result<Vec<Option<Tensor>>, String> {
+    fn evaluate(&self, graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
         if node.op.is_data_dependent() {
             let outputs = paring_reference::evaluate_dynamic(&node.op, inputs).map_err(|e| e.to_string())?;
             return Ok(outputs.into_iter().map(Some).collect());
@@ -114,7 +109,12 @@ pub fn sketch(graph: &Graph) -> String {
 
 /// Names of the operators left, in order.
 pub fn ops(graph: &Graph) -> Vec<String> {
-    let step = |n: &Node| n.epilogue.iter().map(|e| format!("+{}", format!("{e:?}").split([' ', '(']).next().unwrap().to_lowercase())).collect::<String>();
+    let step = |n: &Node| {
+        n.epilogue
+            .iter()
+            .map(|e| format!("+{}", format!("{e:?}").split([' ', '(']).next().unwrap().to_lowercase()))
+            .collect::<String>()
+    };
     let name = |n: &Node| match &n.op {
         Op::Activation(a) => format!("{a:?}").split([' ', '(']).next().unwrap().to_string(),
         Op::Binary(b) => format!("{b:?}"),
