@@ -115,7 +115,8 @@ impl Family for Binary {
         let packed_input = (0..2).find(|&i| o.inputs[i].is_none());
         let post = Post::new(p, o.fused, layout, false);
         let mut op = op_of(p).map_err(problem)?;
-        let square = op == op::Binary::Pow && p.const_f32s(1).is_some_and(|e| !e.is_empty() && e.iter().all(|&e| e == 2.0));
+        let square =
+            op == op::Binary::Pow && p.const_f32s(1).is_some_and(|e| !e.is_empty() && e.iter().all(|&e| e == 2.0));
         if square && sa_equals_output(p) {
             op = op::Binary::Mul;
         }
@@ -307,49 +308,35 @@ impl Tile {
     unsafe fn run<S: Simd, F: Function>(&self, s: S) {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.splat {
-                [false, false] => self.rows_of::<S, F, false, false>(s),
-                [false, true] => self.rows_of::<S, F, false, true>(s),
-                [true, false] => self.rows_of::<S, F, true, false>(s),
-                [true, true] => self.rows_of::<S, F, true, true>(s),
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn rows_of<S: Simd, F: Function, const A1: bool, const B1: bool>(&self, s: S) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.cols == LANES && !B1 && self.row[1] == 0 {
+            if self.cols == LANES && self.splat == [false, false] && self.row[1] == 0 {
                 // One vector against every pixel of a block of channels.
                 let b = s.load(self.b);
                 for r in 0..self.rows {
-                    let a = get::<S, A1>(s, self.a.add(r * self.row[0]), 0);
-                    s.store(self.y.add(r * LANES), F::f(s, a, b));
+                    s.store(self.y.add(r * LANES), F::f(s, s.load(self.a.add(r * self.row[0])), b));
                 }
                 return;
             }
             for r in 0..self.rows {
                 let (a, b) = (self.a.add(r * self.row[0]), self.b.add(r * self.row[1]));
                 let y = self.y.add(r * self.cols);
+                let (one_a, one_b) = (s.broadcast(a), s.broadcast(b));
                 let mut i = 0;
-                while i + LANES <= self.cols {
-                    s.store(y.add(i), F::f(s, get::<S, A1>(s, a, i), get::<S, B1>(s, b, i)));
-                    i += LANES;
-                }
-                if i < self.cols {
+                while i < self.cols {
                     let n = self.cols - i;
-                    let tail = |p: *const f32, one: bool| if one { s.broadcast(p) } else { load_n(s, p.add(i), n) };
-                    store_n(s, y.add(i), F::f(s, tail(a, A1), tail(b, B1)), n);
+                    let get = |p: *const f32, one: S::V, splat: bool| match () {
+                        () if splat => one,
+                        () if n >= LANES => s.load(p.add(i)),
+                        () => load_n(s, p.add(i), n),
+                    };
+                    let v = F::f(s, get(a, one_a, self.splat[0]), get(b, one_b, self.splat[1]));
+                    if n >= LANES {
+                        s.store(y.add(i), v)
+                    } else {
+                        store_n(s, y.add(i), v, n)
+                    }
+                    i += LANES;
                 }
             }
         }
     }
-}
-
-/// Eight elements from `i`, or the one at `p` eight times.
-#[inline(always)]
-unsafe fn get<S: Simd, const ONE: bool>(s: S, p: *const f32, i: usize) -> S::V {
-    // SAFETY: the caller's promise.
-    unsafe { if ONE { s.broadcast(p) } else { s.load(p.add(i)) } }
 }

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use paring_core::{DType, Element, Layout, Op};
 use paring_kernel::{KernelError, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx};
 use paring_simd::Simd;
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 /// `Cast` among the types that networks compute with.
 pub(crate) struct Cast;
@@ -50,38 +50,44 @@ macro_rules! halves {
 }
 halves!(f16, bf16);
 
-struct Run<X, Y>(PhantomData<fn(X) -> Y>);
+/// A conversion of bytes that hold whole elements.
+struct Run {
+    from: usize,
+    to: usize,
+    convert: fn(&[u8], &mut [u8]),
+}
 
-impl<X: Convert<Y>, Y: Element> Prepared for Run<X, Y> {
+impl Prepared for Run {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        each::<X, Y>(cx, X::convert);
+        let x = cx.input::<u8>(0);
+        let parallel = cx.parallel();
+        let y = cx.shared_output::<u8>(0);
+        let len = y.len() / self.to;
+        split(parallel, len.div_ceil(CHUNK), len * (self.from + self.to), &|chunks, _| {
+            let (start, end) = (chunks.start * CHUNK, (chunks.end * CHUNK).min(len));
+            // SAFETY: chunks are disjoint.
+            let y = unsafe { y.slice(start * self.to, (end - start) * self.to) };
+            (self.convert)(&x[start * self.from..end * self.from], y);
+        });
         Ok(())
+    }
+}
+
+fn run<X: Element, Y: Element>(convert: fn(&[u8], &mut [u8])) -> Result<Box<dyn Prepared>, Reject> {
+    Ok(Box::new(Run { from: size_of::<X>(), to: size_of::<Y>(), convert }))
+}
+
+fn numbers<X: Convert<Y>, Y: Element>(x: &[u8], y: &mut [u8]) {
+    for (y, x) in bytemuck::cast_slice_mut::<u8, Y>(y).iter_mut().zip(bytemuck::cast_slice::<u8, X>(x)) {
+        *y = x.convert();
     }
 }
 
 /// To booleans: whether the element is not 0.
-struct Truth<X>(PhantomData<fn(X)>);
-
-impl<X: Element + PartialEq> Prepared for Truth<X> {
-    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        each::<X, u8>(cx, |x| (x != X::zeroed()) as u8);
-        Ok(())
+fn truths<X: Element + PartialEq>(x: &[u8], y: &mut [u8]) {
+    for (y, x) in y.iter_mut().zip(bytemuck::cast_slice::<u8, X>(x)) {
+        *y = (*x != X::zeroed()) as u8;
     }
-}
-
-fn each<X: Element, Y: Element>(cx: &mut RunCx<'_>, f: impl Fn(X) -> Y + Sync) {
-    let x = cx.input::<X>(0);
-    let parallel = cx.parallel();
-    let y = cx.shared_output::<Y>(0);
-    let len = y.len();
-    split(parallel, len.div_ceil(CHUNK), len * (size_of::<X>() + size_of::<Y>()), &|chunks, _| {
-        let (start, end) = (chunks.start * CHUNK, (chunks.end * CHUNK).min(len));
-        // SAFETY: chunks are disjoint.
-        let y = unsafe { y.slice(start, end - start) };
-        for (y, &x) in y.iter_mut().zip(&x[start..end]) {
-            *y = f(x);
-        }
-    });
 }
 
 fn prepared(p: &Problem) -> Result<Box<dyn Prepared>, Reject> {
@@ -92,8 +98,8 @@ fn prepared(p: &Problem) -> Result<Box<dyn Prepared>, Reject> {
     macro_rules! table {
         ($($from:ident $x:ty => { $($to:ident $y:ty),* };)*) => {
             match (x.dtype, y.dtype) {
-                $($((DType::$from, DType::$to) => Ok(Box::new(Run::<$x, $y>(PhantomData))),)*)*
-                $((DType::$from, DType::Bool) => Ok(Box::new(Truth::<$x>(PhantomData))),)*
+                $($((DType::$from, DType::$to) => run::<$x, $y>(numbers::<$x, $y>),)*)*
+                $((DType::$from, DType::Bool) => run::<$x, u8>(truths::<$x>),)*
                 (from, to) => Err(format!("no loop from {from} to {to}").into()),
             }
         };

@@ -50,7 +50,9 @@ fn sources(p: &Problem) -> Result<Sources, Reject> {
         Op::Slice => {
             let y = &operands(p)?.1.shape;
             let steps = slice_steps(p, x, y)?;
-            if x.iter().zip(y).enumerate().any(|(i, (a, b))| i != 1 && a != b) || steps.iter().enumerate().any(|(i, s)| i != 1 && s.1 != 1) {
+            if x.iter().zip(y).enumerate().any(|(i, (a, b))| i != 1 && a != b)
+                || steps.iter().enumerate().any(|(i, s)| i != 1 && s.1 != 1)
+            {
                 return Err("not along the channels alone".into());
             }
             let (start, step) = steps[1];
@@ -83,7 +85,8 @@ fn checked(p: &Problem) -> Result<(Planes, Sources), Reject> {
     let whole = &p.input(0).ok_or("input 0 is absent")?.shape;
     for (y, s) in p.outputs.iter().zip(&sources) {
         let (Some(y), Some(s)) = (y, s) else { continue };
-        if y.shape.len() != whole.len() || y.shape[0] != whole[0] || y.shape[2..] != whole[2..] || y.shape[1] != s.len() {
+        if y.shape.len() != whole.len() || y.shape[0] != whole[0] || y.shape[2..] != whole[2..] || y.shape[1] != s.len()
+        {
             return Err(format!("output {:?} does not fit input {whole:?}", y.shape).into());
         }
         for &(i, c) in s {
@@ -123,10 +126,13 @@ impl Family for Channels {
     fn prepare<S: Simd>(_: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let (planes, sources) = checked(p).map_err(problem)?;
         let all = if matches!(p.op, Op::Concat(_)) { p.inputs.len() } else { 1 };
-        let channels = p.inputs.iter().take(all).map(|x| x.as_ref().map_or(0, |x| x.shape.get(1).copied().unwrap_or(0)));
+        let channels =
+            p.inputs.iter().take(all).map(|x| x.as_ref().map_or(0, |x| x.shape.get(1).copied().unwrap_or(0)));
         let channels: Vec<usize> = channels.collect();
         let table = |s: Vec<(usize, usize)>| -> Vec<[Source; LANES]> {
-            s.chunks(LANES).map(|c| std::array::from_fn(|l| c.get(l).map_or(Source::ZERO, |&s| Source::of(s)))).collect()
+            s.chunks(LANES)
+                .map(|c| std::array::from_fn(|l| c.get(l).map_or(Source::ZERO, |&s| Source::of(s))))
+                .collect()
         };
         let tables = sources.into_iter().map(|s| s.map(table)).collect();
         Ok(Box::new(Run { samples: planes.samples, plane: planes.plane, channels, tables }))
@@ -204,9 +210,8 @@ impl Run {
                 lane += 1;
                 continue;
             }
-            let run = (lane..LANES)
-                .take_while(|&l| from[l] == Source { lane: source.lane + l - lane, ..source })
-                .count();
+            let run =
+                (lane..LANES).take_while(|&l| from[l] == Source { lane: source.lane + l - lane, ..source }).count();
             let x = plane(source);
             match run {
                 1 => lanes::<1>(x, source.lane, y, lane),

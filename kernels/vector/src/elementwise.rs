@@ -39,7 +39,7 @@ impl Function {
         use Unary::*;
         match self {
             Function::Act(a) => math::keeps_zero(a),
-            Function::Unary(u) => !matches!(u, Exp | Log | Reciprocal | Cos | Acos | Cosh),
+            Function::Unary(u) => !matches!(u, Exp | Log | Reciprocal | Cos | Acos | Cosh | Acosh),
         }
     }
 
@@ -98,7 +98,7 @@ impl<S: Simd> Prepared for Run<S> {
         // Slow functions are worth another worker sooner than the bytes they touch say.
         split(parallel, len.div_ceil(CHUNK), (len * 8).max(self.ns * 8), &|chunks, _| {
             let (start, end) = (chunks.start * CHUNK, (chunks.end * CHUNK).min(len));
-            self.s.vectorize(Pass { function: self.function, post: &post, src, dst: y.as_ptr(), start, end });
+            Pass { function: self.function, post: &post, src, dst: y.as_ptr(), start, end }.run(self.s);
         });
         Ok(())
     }
@@ -113,10 +113,8 @@ struct Pass<'a> {
     end: usize,
 }
 
-impl Task for Pass<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn call<S: Simd>(self, s: S) {
+impl Pass<'_> {
+    fn run<S: Simd>(self, s: S) {
         let mut at = self.start;
         while at < self.end {
             let len = CHUNK.min(self.end - at);
@@ -124,8 +122,8 @@ impl Task for Pass<'_> {
             unsafe {
                 let (x, y) = (self.src.0.add(at), self.dst.add(at));
                 match self.function {
-                    Function::Act(a) => map_act(s, a, x, y, len),
-                    Function::Unary(u) => map_unary(s, u, x, y, len),
+                    Function::Act(act) => s.vectorize(ActPass { act, x, y, len }),
+                    Function::Unary(f) => s.vectorize(UnaryPass { f, x, y, len }),
                 }
                 if !self.post.is_empty() {
                     self.post.apply(s, self.dst, at, len);
@@ -136,9 +134,40 @@ impl Task for Pass<'_> {
     }
 }
 
-/// `y = act(x)` for `len` elements, which the caller promises are there.
+/// `y = act(x)` for `len` elements, which whoever makes it promises are there.
+pub(crate) struct ActPass {
+    pub act: Act,
+    pub x: *const f32,
+    pub y: *mut f32,
+    pub len: usize,
+}
+
+impl Task for ActPass {
+    type Output = ();
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        map_act(s, self.act, self.x, self.y, self.len);
+    }
+}
+
+/// As [`ActPass`].
+struct UnaryPass {
+    f: Unary,
+    x: *const f32,
+    y: *mut f32,
+    len: usize,
+}
+
+impl Task for UnaryPass {
+    type Output = ();
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        map_unary(s, self.f, self.x, self.y, self.len);
+    }
+}
+
 #[inline(always)]
-pub(crate) fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
+fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
     // One loop per activation: known within its loop, each compiles to straight code.
     macro_rules! cases {
         ($($pattern:pat => $act:expr),* $(,)?) => {
@@ -171,12 +200,6 @@ pub(crate) fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: 
 
 #[inline(always)]
 fn map_unary<S: Simd>(s: S, f: Unary, x: *const f32, y: *mut f32, len: usize) {
-    macro_rules! lanes {
-        ($f:expr) => {{
-            let f: fn(f32) -> f32 = $f;
-            map_loop!(s, x, y, len, v => s.from_array(s.to_array(v).map(f)))
-        }};
-    }
     match f {
         Unary::Abs => map_loop!(s, x, y, len, v => s.abs(v)),
         Unary::Neg => map_loop!(s, x, y, len, v => s.xor(v, s.splat(-0.0))),
@@ -189,19 +212,28 @@ fn map_unary<S: Simd>(s: S, f: Unary, x: *const f32, y: *mut f32, len: usize) {
         Unary::Round => map_loop!(s, x, y, len, v => s.round(v)),
         Unary::Sign => map_loop!(s, x, y, len, v => sign(s, v)),
         Unary::Erf => map_loop!(s, x, y, len, v => math::erf(s, v)),
-        Unary::Sin => lanes!(f32::sin),
-        Unary::Cos => lanes!(f32::cos),
-        Unary::Tan => lanes!(f32::tan),
-        Unary::Asin => lanes!(f32::asin),
-        Unary::Acos => lanes!(f32::acos),
-        Unary::Atan => lanes!(f32::atan),
-        Unary::Sinh => lanes!(f32::sinh),
-        Unary::Cosh => lanes!(f32::cosh),
-        Unary::Asinh => lanes!(f32::asinh),
-        Unary::Acosh => lanes!(f32::acosh),
-        Unary::Atanh => lanes!(f32::atanh),
+        Unary::Sin => lanes(s, f32::sin, x, y, len),
+        Unary::Cos => lanes(s, f32::cos, x, y, len),
+        Unary::Tan => lanes(s, f32::tan, x, y, len),
+        Unary::Asin => lanes(s, f32::asin, x, y, len),
+        Unary::Acos => lanes(s, f32::acos, x, y, len),
+        Unary::Atan => lanes(s, f32::atan, x, y, len),
+        Unary::Sinh => lanes(s, f32::sinh, x, y, len),
+        Unary::Cosh => lanes(s, f32::cosh, x, y, len),
+        Unary::Asinh => lanes(s, f32::asinh, x, y, len),
+        Unary::Acosh => lanes(s, f32::acosh, x, y, len),
+        Unary::Atanh => lanes(s, f32::atanh, x, y, len),
         // Refused in `Function::of`.
         Unary::Not | Unary::BitNot | Unary::IsNan | Unary::IsInf { .. } => unreachable!("not made for {f:?}"),
+    }
+}
+
+/// One element at a time.
+#[inline(always)]
+fn lanes<S: Simd>(_: S, f: fn(f32) -> f32, x: *const f32, y: *mut f32, len: usize) {
+    for i in 0..len {
+        // SAFETY: the caller promises `len` elements at both.
+        unsafe { *y.add(i) = f(*x.add(i)) };
     }
 }
 

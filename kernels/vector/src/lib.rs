@@ -19,6 +19,7 @@ mod pool;
 mod post;
 mod reduce;
 mod reorder;
+mod resize;
 mod row_norm;
 mod scalar;
 mod softmax;
@@ -81,6 +82,8 @@ kernels! {
             ["Lrn"], Reassociated;
         reduce::Reduce: "reduce_f32", "Folds over merged axes.",
             ["Reduce"], Reassociated;
+        resize::Resize: "resize_f32", "Nearest and linear interpolation by tables.",
+            ["Resize"], Reassociated;
         movement::Movement: "movement", "Strided copies over merged dimensions, transposed in 8x8 blocks.",
             ["Transpose", "Slice", "Expand", "Tile", "ChannelShuffle", "DepthToSpace", "SpaceToDepth", "Reshape",
              "Flatten", "Squeeze", "Unsqueeze", "Identity"], Exact;

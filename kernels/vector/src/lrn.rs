@@ -1,10 +1,7 @@
 //! Local response normalisation across channels.
 
 use crate::support::*;
-use paring_core::{
-    Layout, Op,
-    op::LrnAttrs,
-};
+use paring_core::{Layout, Op, op::LrnAttrs};
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
 use paring_simd::{LANES, Simd, Task, math};
 use std::{ops::Range, sync::Arc};

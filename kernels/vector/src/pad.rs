@@ -1,10 +1,7 @@
 //! Padding with a constant.
 
 use crate::{loops::MOST_DIMS, support::*};
-use paring_core::{
-    DType, Layout, Op, normalize_axis,
-    op::PadMode,
-};
+use paring_core::{DType, Layout, Op, normalize_axis, op::PadMode};
 use paring_kernel::{KernelError, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx};
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
@@ -40,7 +37,9 @@ fn dims(p: &Problem, layout: Layout) -> Result<Vec<Dim>, Reject> {
         }
         before[axis] = b as isize;
     }
-    if (0..rank).any(|i| before[i] == 0 && x.shape[i] != y.shape[i] && !axes.iter().any(|&a| normalize_axis(a, rank) == Ok(i))) {
+    if (0..rank)
+        .any(|i| before[i] == 0 && x.shape[i] != y.shape[i] && !axes.iter().any(|&a| normalize_axis(a, rank) == Ok(i)))
+    {
         return Err("an axis changes without being padded".into());
     }
     let (from, to) = (physical(&x.shape, layout), physical(&y.shape, layout));

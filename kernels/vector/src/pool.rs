@@ -78,7 +78,11 @@ fn grid(p: &Problem, a: &PoolAttrs) -> Result<Grid, Reject> {
                 let skipped = below(start, before);
                 let taps = below(start, end) - skipped;
                 let first = (start.saturating_add(skipped.saturating_mul(dilation))).saturating_sub(before);
-                Window { first: if taps == 0 { 0 } else { first }, taps, count: below(start, end.saturating_add(after)) }
+                Window {
+                    first: if taps == 0 { 0 } else { first },
+                    taps,
+                    count: below(start, end.saturating_add(after)),
+                }
             })
             .collect()
     };

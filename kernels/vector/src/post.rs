@@ -1,6 +1,6 @@
 //! The epilogue of kernels here: activations, residuals, and zeros in the padding lanes.
 
-use crate::{elementwise::map_act, support::*};
+use crate::{elementwise::ActPass, support::*};
 use paring_core::{
     Layout,
     op::{Act, EpiOp},
@@ -99,7 +99,7 @@ impl Bound<'_> {
             // SAFETY: the caller's promise.
             let y = unsafe { y.add(start) };
             match *step {
-                EpiOp::Act(act) => s.vectorize(ActPass { act, y, len }),
+                EpiOp::Act(act) => s.vectorize(ActPass { act, x: y, y, len }),
                 _ => s.vectorize(AddPass { x: residual[start..start + len].as_ptr(), y, len }),
             }
         }
@@ -131,20 +131,6 @@ impl Mask {
             }
             at = stop;
         }
-    }
-}
-
-struct ActPass {
-    act: Act,
-    y: *mut f32,
-    len: usize,
-}
-
-impl Task for ActPass {
-    type Output = ();
-    #[inline(always)]
-    fn call<S: Simd>(self, s: S) {
-        map_act(s, self.act, self.y, self.y, self.len);
     }
 }
 

@@ -256,7 +256,10 @@ impl Pass<'_> {
         let lanes = acc.map(|a| s.to_array(a));
         let mut total = F::START;
         for lane in 0..LANES {
-            total = F::join(total, F::join(F::join(lanes[0][lane], lanes[1][lane]), F::join(lanes[2][lane], lanes[3][lane])));
+            total = F::join(
+                total,
+                F::join(F::join(lanes[0][lane], lanes[1][lane]), F::join(lanes[2][lane], lanes[3][lane])),
+            );
         }
         row[full..].iter().fold(total, |t, &x| F::join(t, F::map(x)))
     }

@@ -48,13 +48,14 @@ fn prepared(p: &Problem) -> Result<Box<dyn Prepared>, Reject> {
             if x.dtype != b.dtype || y.dtype != if op.is_comparison() { DType::Bool } else { x.dtype } {
                 return Err("the operands differ in type".into());
             }
+            if paring_core::broadcast(&x.shape, &b.shape).ok().as_ref() != Some(&y.shape) {
+                return Err(format!("{:?} and {:?} do not make {:?}", x.shape, b.shape, y.shape).into());
+            }
             let loops = loops(p)?;
             match x.dtype {
                 DType::F32 => compare::<f32>(op, loops),
                 DType::I64 => integers::<i64>(op, loops),
                 DType::I32 => integers::<i32>(op, loops),
-                DType::U8 => integers::<u8>(op, loops),
-                DType::I8 => integers::<i8>(op, loops),
                 DType::Bool => logic(op, loops),
                 other => Err(format!("no loops for {other}").into()),
             }
@@ -123,12 +124,29 @@ trait Function<X, Y>: Send + Sync + 'static {
     fn f(a: X, b: X) -> Option<Y>;
 }
 
-struct Pair<X, Y, F> {
-    loops: Loops<2>,
-    kind: std::marker::PhantomData<fn(X, X, F) -> Y>,
+/// Rows of two operands, one of which may be a single element; `false` where the data forbid it.
+type Rows<X, Y> = fn(&[X], &[X], &mut [Y], [usize; 2]) -> bool;
+
+fn rows<X: Element, Y: Element, F: Function<X, Y>>(a: &[X], b: &[X], y: &mut [Y], steps: [usize; 2]) -> bool {
+    let mut fine = true;
+    let mut put = |y: &mut Y, v: Option<Y>| match v {
+        Some(v) => *y = v,
+        None => fine = false,
+    };
+    match steps {
+        [0, _] => y.iter_mut().zip(b).for_each(|(y, &b)| put(y, F::f(a[0], b))),
+        [_, 0] => y.iter_mut().zip(a).for_each(|(y, &a)| put(y, F::f(a, b[0]))),
+        _ => y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| put(y, F::f(a, b))),
+    }
+    fine
 }
 
-impl<X: Element, Y: Element, F: Function<X, Y>> Prepared for Pair<X, Y, F> {
+struct Pair<X, Y> {
+    loops: Loops<2>,
+    rows: Rows<X, Y>,
+}
+
+impl<X: Element, Y: Element> Prepared for Pair<X, Y> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let (a, b) = (cx.input::<X>(0), cx.input::<X>(1));
         let parallel = cx.parallel();
@@ -137,24 +155,13 @@ impl<X: Element, Y: Element, F: Function<X, Y>> Prepared for Pair<X, Y, F> {
         let (row, col) = (self.loops.row_strides(), self.loops.col_strides());
         split(parallel, self.loops.units(), y.len() * size_of::<X>() * 3, &|units, _| {
             self.loops.each(units, |Unit { start, from, rows, cols }| {
-                let mut fine = true;
                 for r in 0..rows {
                     let (a, b) = (&a[from[0] + r * row[0]..], &b[from[1] + r * row[1]..]);
                     // SAFETY: rows of units are disjoint parts of the output.
                     let y = unsafe { y.slice(start + r * cols, cols) };
-                    let mut put = |y: &mut Y, v: Option<Y>| match v {
-                        Some(v) => *y = v,
-                        None => fine = false,
-                    };
-                    match (col[0], col[1]) {
-                        (0, 0) => y.iter_mut().for_each(|y| put(y, F::f(a[0], b[0]))),
-                        (0, _) => y.iter_mut().zip(b).for_each(|(y, &b)| put(y, F::f(a[0], b))),
-                        (_, 0) => y.iter_mut().zip(a).for_each(|(y, &a)| put(y, F::f(a, b[0]))),
-                        _ => y.iter_mut().zip(a).zip(b).for_each(|((y, &a), &b)| put(y, F::f(a, b))),
+                    if !(self.rows)(a, b, y, col) {
+                        refused.store(true, Ordering::Relaxed);
                     }
-                }
-                if !fine {
-                    refused.store(true, Ordering::Relaxed);
                 }
             });
         });
@@ -166,7 +173,7 @@ impl<X: Element, Y: Element, F: Function<X, Y>> Prepared for Pair<X, Y, F> {
 }
 
 fn pair<X: Element, Y: Element, F: Function<X, Y>>(loops: Loops<2>) -> Result<Box<dyn Prepared>, Reject> {
-    Ok(Box::new(Pair::<X, Y, F> { loops, kind: Default::default() }))
+    Ok(Box::new(Pair::<X, Y> { loops, rows: rows::<X, Y, F> }))
 }
 
 macro_rules! comparisons {
@@ -223,7 +230,6 @@ trait Integer: Element + Ord {
 
 macro_rules! integer {
     ($($t:ty),*) => {$(
-        #[allow(unused_comparisons)]
         impl Integer for $t {
             #[inline(always)]
             fn add(a: $t, b: $t) -> Option<$t> {
@@ -286,7 +292,7 @@ macro_rules! integer {
         }
     )*};
 }
-integer!(i64, i32, i8, u8);
+integer!(i64, i32);
 
 macro_rules! arithmetic {
     ($($name:ident: $f:ident;)*) => {

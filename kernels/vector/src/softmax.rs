@@ -1,10 +1,7 @@
 //! Softmax and its logarithm, and division by Lp norms, along one axis or several trailing ones.
 
 use crate::{global_pool::fold, support::*};
-use paring_core::{
-    Layout, Op,
-    op::{SoftmaxKind},
-};
+use paring_core::{Layout, Op, op::SoftmaxKind};
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
 use paring_simd::{LANES, Simd, Task, math};
 use std::{ops::Range, sync::Arc};
@@ -188,8 +185,12 @@ impl Pass {
         let zero = s.splat(0.0);
         // SAFETY: the caller's promise.
         unsafe {
-            let get = |p: *const f32, i: usize| if n == LANES { s.load(p.add(i * inner)) } else { load_n(s, p.add(i * inner), n) };
-            let put = |i: usize, v: S::V| if n == LANES { s.store(y.add(i * inner), v) } else { store_n(s, y.add(i * inner), v, n) };
+            let get = |p: *const f32, i: usize| {
+                if n == LANES { s.load(p.add(i * inner)) } else { load_n(s, p.add(i * inner), n) }
+            };
+            let put = |i: usize, v: S::V| {
+                if n == LANES { s.store(y.add(i * inner), v) } else { store_n(s, y.add(i * inner), v, n) }
+            };
             if matches!(self.kind, Kind::L1 | Kind::L2) {
                 let mut norm = zero;
                 for i in 0..len {

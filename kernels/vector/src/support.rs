@@ -267,19 +267,21 @@ macro_rules! map_loop {
     ($s:ident, $x:expr, $y:expr, $len:expr, $v:ident => $e:expr) => {{
         let (x, y, len): (*const f32, *mut f32, usize) = ($x, $y, $len);
         let mut i = 0;
-        // SAFETY: the caller promises `len` elements at both.
-        #[allow(unused_unsafe)]
-        unsafe {
-            while i + 8 <= len {
-                let $v = $s.load(x.add(i));
-                $s.store(y.add(i), $e);
-                i += 8;
-            }
-            if i < len {
-                let $v = crate::support::load_n($s, x.add(i), len - i);
+        // One copy of the function for whole vectors and for the rest: it may be long.
+        while i < len {
+            let n = len - i;
+            // SAFETY: the caller promises `len` elements at both.
+            #[allow(unused_unsafe)]
+            unsafe {
+                let $v = if n >= 8 { $s.load(x.add(i)) } else { crate::support::load_n($s, x.add(i), n) };
                 let r = $e;
-                crate::support::store_n($s, y.add(i), r, len - i);
+                if n >= 8 {
+                    $s.store(y.add(i), r);
+                } else {
+                    crate::support::store_n($s, y.add(i), r, n);
+                }
             }
+            i += 8;
         }
     }};
 }

@@ -14,7 +14,12 @@ fn inner(p: &Problem) -> Result<Vec<usize>, Reject> {
     let Op::MaxUnpool(a) = &p.op else { return Err("not an unpooling".into()) };
     let (x, y) = operands(p)?;
     let n = x.shape.len().saturating_sub(2);
-    if n == 0 || y.shape.len() != x.shape.len() || y.shape[..2] != x.shape[..2] || a.kernel.len() != n || a.stride.len() != n {
+    if n == 0
+        || y.shape.len() != x.shape.len()
+        || y.shape[..2] != x.shape[..2]
+        || a.kernel.len() != n
+        || a.stride.len() != n
+    {
         return Err("window and operands do not fit".into());
     }
     if p.input(1).is_none_or(|i| i.dtype != DType::I64 || i.shape != x.shape) {
@@ -49,7 +54,14 @@ impl Family for MaxUnpool {
         let (x, y) = operands(p).map_err(problem)?;
         let inner = inner(p).map_err(problem)?;
         let same = inner == y.shape;
-        Ok(Box::new(Run { dtype: x.dtype, from: strides(&inner), to: strides(&y.shape), inner, outer: y.shape.clone(), same }))
+        Ok(Box::new(Run {
+            dtype: x.dtype,
+            from: strides(&inner),
+            to: strides(&y.shape),
+            inner,
+            outer: y.shape.clone(),
+            same,
+        }))
     }
 }
 
