@@ -80,7 +80,7 @@ fn scaled(cx: &mut Cx<'_>, dim: &Dim, scale: f32) -> Result<Dim> {
             Err(shape_error!("a dimension of {d} scaled by {scale} overflows"))
         };
     }
-    let whole = |s: f32| s >= 1.0 && s < 1e6 && libm::floorf(s) == s;
+    let whole = |s: f32| (1.0..1e6).contains(&s) && libm::floorf(s) == s;
     Ok(if whole(scale) {
         dim.mul(&Dim::from(scale as usize))
     } else if whole(1.0 / scale) {

@@ -127,7 +127,7 @@ pub(super) fn random(dtype: DType, elements: usize, seed: u64) -> Option<Vec<u8>
             out.extend_from_slice(&next().to_ne_bytes());
         }
         // Bits beyond the last element stay clear.
-        if elements % 64 != 0
+        if !elements.is_multiple_of(64)
             && let Some(last) = out.last_chunk_mut::<8>()
         {
             *last = (u64::from_ne_bytes(*last) & ((1 << (elements % 64)) - 1)).to_ne_bytes();

@@ -46,11 +46,10 @@ impl<'a> Cursor<'a> {
 
     /// Takes `token` if it comes next.
     pub fn take(&mut self, token: &str) -> bool {
+        let before = self.at;
         self.skip();
         let found = self.rest().starts_with(token);
-        if found {
-            self.at += token.len();
-        }
+        self.at = if found { self.at + token.len() } else { before };
         found
     }
 
@@ -84,7 +83,6 @@ impl<'a> Cursor<'a> {
 
     /// Takes the keyword `word` if it comes next as a whole.
     pub fn keyword(&mut self, word: &str) -> bool {
-        self.skip();
         let before = self.at;
         if self.word() == word {
             return true;

@@ -339,7 +339,7 @@ impl<'a> Parser<'a> {
 
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let value = |b: u8| (b as char).to_digit(16);
