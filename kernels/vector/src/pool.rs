@@ -11,7 +11,7 @@ use paring_core::{
     DType, Layout, Op,
     op::{PoolAttrs, PoolKind},
 };
-use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx, Scratch, WorkerScratch};
+use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx, Scratch, SharedMut, WorkerScratch};
 use paring_simd::{LANES, Simd, Task, math};
 use std::{ops::Range, sync::Arc};
 
@@ -170,9 +170,6 @@ impl<S: Simd> Prepared for Run<S> {
         if cx.has_output(1) {
             return self.with_indices(cx, x, &post);
         }
-        if !cx.has_output(0) {
-            return Ok(());
-        }
         let y = cx.shared_output::<f32>(0);
         split(parallel, planes * self.grid.output[0], bytes, &|rows, worker| {
             let (kind, grid, dst) = (self.kind, &self.grid, y.as_ptr());
@@ -187,34 +184,27 @@ impl<S: Simd> Prepared for Run<S> {
 }
 
 impl<S: Simd> Run<S> {
-    /// Max pooling that also says where each maximum is. One worker: it serves segmentation networks with small maps.
+    /// Max pooling that also says where each maximum is.
     fn with_indices(&self, cx: &mut RunCx<'_>, x: &[f32], post: &Bound<'_>) -> Result<(), KernelError> {
         let [ih, iw] = self.grid.input;
         let out_plane = self.grid.output[0] * self.grid.output[1];
         let parallel = cx.parallel();
-        let values = cx.has_output(0);
-        let (y, indices) = if values {
-            let (y, i) = cx.two_outputs::<f32, i64>(0, 1);
-            (Some(paring_kernel::SharedMut::new(y)), paring_kernel::SharedMut::new(i))
-        } else {
-            (None, cx.shared_output::<i64>(1))
-        };
+        let (y, indices) = cx.two_outputs::<f32, i64>(0, 1);
+        let (y, indices) = (SharedMut::new(y), SharedMut::new(indices));
         split(parallel, self.planes.samples * self.planes.channels, x.len() * 16, &|planes, _| {
             for plane in planes {
                 let image = &x[plane * ih * iw..][..ih * iw];
                 // SAFETY: each task has planes of its own.
                 let out = unsafe { indices.slice(plane * out_plane, out_plane) };
                 // SAFETY: as above.
-                let mut values = y.map(|y| unsafe { y.slice(plane * out_plane, out_plane) });
+                let values = unsafe { y.slice(plane * out_plane, out_plane) };
                 for (o, index) in out.iter_mut().enumerate() {
                     let (r, c) = (self.grid.rows[o / self.grid.output[1]], self.grid.cols[o % self.grid.output[1]]);
                     let (h, w) = self.argmax(image, r, c);
                     *index = (plane * ih * iw + if self.column_major { w * ih + h } else { h * iw + w }) as i64;
-                    if let Some(v) = &mut values {
-                        v[o] = if r.taps * c.taps == 0 { f32::NEG_INFINITY } else { image[h * iw + w] };
-                    }
+                    values[o] = if r.taps * c.taps == 0 { f32::NEG_INFINITY } else { image[h * iw + w] };
                 }
-                if let Some(y) = y.filter(|_| !post.is_empty()) {
+                if !post.is_empty() {
                     // SAFETY: as above.
                     unsafe { post.apply(self.s, y.as_ptr(), plane * out_plane, out_plane) };
                 }

@@ -1,0 +1,224 @@
+//! Operators that move elements.
+
+mod support;
+
+use paring_core::{DType, Layout, Tensor, op::*};
+use support::{Case, Rng};
+
+const TYPES: [DType; 4] = [DType::F32, DType::I64, DType::U8, DType::F16];
+
+#[test]
+fn transposes_agree_for_every_width() {
+    let mut rng = Rng::new(1);
+    for dtype in TYPES {
+        for (shape, perm) in [
+            (&[5, 7][..], &[1, 0][..]),
+            (&[64, 96], &[1, 0]),
+            (&[2, 19, 23, 9], &[0, 2, 3, 1]),
+            (&[2, 9, 23, 19], &[0, 3, 1, 2]),
+            (&[2, 12, 9, 16], &[0, 2, 1, 3]),
+            (&[2, 12, 9, 16], &[0, 2, 3, 1]),
+            (&[3, 4, 5, 6], &[3, 2, 1, 0]),
+            (&[2, 3, 4, 5, 6], &[4, 0, 2, 1, 3]),
+            (&[1, 4, 1, 6], &[0, 2, 3, 1]),
+        ] {
+            let y: Vec<usize> = perm.iter().map(|&i| shape[i]).collect();
+            let op = Op::Transpose(TransposeAttrs { perm: Some(perm.to_vec()) });
+            Case::new(op).input(rng.tensor(dtype, shape)).output(dtype, &y).check();
+        }
+    }
+}
+
+#[test]
+fn shuffles_and_blocks_agree() {
+    let mut rng = Rng::new(2);
+    for (shape, groups) in [([1, 12, 5, 7], 3), ([2, 16, 9, 4], 2), ([1, 116, 7, 7], 2)] {
+        let op = Op::ChannelShuffle(ChannelShuffleAttrs { groups });
+        Case::new(op).input(rng.tensor(DType::F32, &shape)).output(DType::F32, &shape).check_blocked();
+    }
+    for dtype in TYPES {
+        for column_row_depth in [false, true] {
+            let op = Op::DepthToSpace(DepthToSpaceAttrs { block: 2, column_row_depth });
+            Case::new(op).input(rng.tensor(dtype, &[2, 12, 5, 7])).output(dtype, &[2, 3, 10, 14]).check();
+        }
+        let op = Op::SpaceToDepth(SpaceToDepthAttrs { block: 3 });
+        Case::new(op).input(rng.tensor(dtype, &[2, 2, 6, 9])).output(dtype, &[2, 18, 2, 3]).check();
+    }
+}
+
+#[test]
+fn joins_agree_in_both_layouts() {
+    let mut rng = Rng::new(3);
+    for channels in [&[8, 16, 5][..], &[3, 5], &[58, 58], &[1, 1, 30, 2], &[24, 24]] {
+        let mut case = Case::new(Op::Concat(AxisAttrs { axis: 1 }));
+        for &c in channels {
+            case = case.input(rng.tensor(DType::F32, &[2, c, 9, 7]));
+        }
+        case.output(DType::F32, &[2, channels.iter().sum(), 9, 7]).check_blocked();
+    }
+    for axis in [0, 2, 3, -1] {
+        let at = if axis < 0 { 3 } else { axis as usize };
+        let mut case = Case::new(Op::Concat(AxisAttrs { axis }));
+        let mut shape = [2, 11, 5, 6];
+        for n in [1, 3, 2] {
+            shape[at] = n;
+            case = case.input(rng.tensor(DType::F32, &shape));
+        }
+        shape[at] = 6;
+        case.output(DType::F32, &shape).check_blocked();
+    }
+    let case = Case::new(Op::Concat(AxisAttrs { axis: 0 }));
+    let case = case.input(rng.tensor(DType::I64, &[3])).input(rng.tensor(DType::I64, &[1]));
+    case.output(DType::I64, &[4]).check();
+}
+
+#[test]
+fn cuts_agree_in_both_layouts() {
+    let mut rng = Rng::new(4);
+    for sizes in [vec![8, 16, 5], vec![29, 29], vec![24, 8], vec![1, 2, 30]] {
+        let whole: usize = sizes.iter().sum();
+        let op = Op::Split(SplitAttrs { axis: 1, sizes: Some(sizes.clone()) });
+        let mut case = Case::new(op).input(rng.tensor(DType::F32, &[2, whole, 6, 5]));
+        let mut partly = Case::new(case.problem.op.clone()).input(case.inputs[0].clone().unwrap());
+        for (i, &s) in sizes.iter().enumerate() {
+            case = case.output(DType::F32, &[2, s, 6, 5]);
+            partly = if i == 0 { partly.unwanted() } else { partly.output(DType::F32, &[2, s, 6, 5]) };
+        }
+        case.check_blocked();
+        partly.check_blocked();
+    }
+    let op = Op::Split(SplitAttrs { axis: -1, sizes: None });
+    let case = Case::new(op).input(rng.tensor(DType::U8, &[3, 4, 10]));
+    case.output(DType::U8, &[3, 4, 4]).output(DType::U8, &[3, 4, 4]).output(DType::U8, &[3, 4, 2]).check();
+}
+
+#[test]
+fn slices_agree_in_both_layouts() {
+    let mut rng = Rng::new(5);
+    let mut slice = |starts: &[i64], ends: &[i64], axes: &[i64], steps: &[i64], y: &[usize]| {
+        let case = Case::new(Op::Slice).input(rng.tensor(DType::F32, &[2, 21, 9, 12]));
+        case.i64s(starts).i64s(ends).i64s(axes).i64s(steps).output(DType::F32, y).check()
+    };
+    let both = [Layout::Plain, Layout::Blocked(8)];
+    assert_eq!(slice(&[8], &[16], &[1], &[1], &[2, 8, 9, 12]), both);
+    assert_eq!(slice(&[16], &[100], &[1], &[1], &[2, 5, 9, 12]), both);
+    assert_eq!(slice(&[3], &[10], &[1], &[1], &[2, 7, 9, 12]), both);
+    assert_eq!(slice(&[-1], &[-100], &[1], &[-2], &[2, 11, 9, 12]), both);
+    assert_eq!(slice(&[1, -5], &[-1, 12], &[2, 3], &[2, 1], &[2, 21, 4, 5]), both);
+    slice(&[20, 1, 8, -1], &[0, 2, 0, -13], &[1, 0, 2, 3], &[-3, 1, -4, -1], &[1, 7, 2, 12]);
+    slice(&[0], &[1], &[3], &[i64::MAX], &[2, 21, 9, 1]);
+    let case = Case::new(Op::Slice).input(rng.tensor(DType::I64, &[7])).i64s(&[2]).i64s(&[i64::MAX]);
+    case.output(DType::I64, &[5]).check();
+}
+
+#[test]
+fn padding_agrees_in_both_layouts() {
+    let mut rng = Rng::new(6);
+    let op = || Op::Pad(PadAttrs { mode: PadMode::Constant });
+    for c in [16, 11] {
+        let x = rng.tensor(DType::F32, &[2, c, 5, 6]);
+        let case = Case::new(op()).input(x.clone()).i64s(&[0, 0, 1, 2, 0, 0, 3, 0]);
+        case.output(DType::F32, &[2, c, 9, 8]).check_blocked();
+        let value = Tensor::new(&[], &[1.5f32]).unwrap();
+        let case = Case::new(op()).input(x.clone()).i64s(&[0, 0, 1, -2, 1, 0, -3, 3]).constant(value.clone());
+        let layouts = case.output(DType::F32, &[3, c, 3, 7]).check();
+        assert_eq!(layouts.len(), if c == 16 { 2 } else { 1 });
+        let case = Case::new(op()).input(x).i64s(&[2, 1]).input(value).i64s(&[-1]);
+        case.output(DType::F32, &[2, c, 5, 9]).check();
+    }
+    let case = Case::new(op()).input(rng.tensor(DType::I64, &[3, 2])).i64s(&[1, 1, 2, 0]);
+    case.output(DType::I64, &[6, 3]).check();
+}
+
+#[test]
+fn repeats_and_views_agree() {
+    let mut rng = Rng::new(7);
+    for dtype in TYPES {
+        let case = Case::new(Op::Expand).input(rng.tensor(dtype, &[3, 1, 5]));
+        case.i64s(&[2, 3, 4, 5]).output(dtype, &[2, 3, 4, 5]).check();
+        let case = Case::new(Op::Tile).input(rng.tensor(dtype, &[2, 3, 4])).i64s(&[2, 1, 3]);
+        case.output(dtype, &[4, 3, 12]).check();
+        let case = Case::new(Op::Reshape(ReshapeAttrs { allow_zero: false })).input(rng.tensor(dtype, &[2, 30]));
+        case.i64s(&[5, 12]).output(dtype, &[5, 12]).check();
+        let op = Op::Unsqueeze(AxesAttrs { axes: Some(vec![0]) });
+        Case::new(op).input(rng.tensor(dtype, &[7])).output(dtype, &[1, 7]).check();
+    }
+    for shape in [&[2, 19, 9, 7][..], &[3, 5], &[1, 3, 100, 100], &[1, 64, 17, 31], &[1, 16, 4]] {
+        let x = rng.tensor(DType::F32, shape);
+        Case::new(Op::Identity).input(x).output(DType::F32, shape).check_blocked();
+    }
+}
+
+#[test]
+fn gathers_agree_and_check_their_indices() {
+    let mut rng = Rng::new(8);
+    for axis in [0, 1, -1] {
+        let at = if axis < 0 { 2 } else { axis as usize };
+        let indices = Tensor::new(&[2, 3], &[0i64, 8, -1, -9, 3, 4]).unwrap();
+        let mut y = vec![9, 9, 9];
+        y.splice(at..at + 1, [2, 3]);
+        let op = Op::Gather(AxisAttrs { axis });
+        for dtype in TYPES {
+            let x = rng.tensor(dtype, &[9, 9, 9]);
+            Case::new(op.clone()).input(x).input(indices.clone()).output(dtype, &y).check();
+        }
+        let op = Op::GatherElements(AxisAttrs { axis });
+        let indices = Tensor::new(&[2, 2, 2], &[0i32, 8, -1, -9, 3, 4, 5, 1]).unwrap();
+        let x = rng.tensor(DType::F32, &[9, 9, 9]);
+        Case::new(op).input(x).input(indices).output(DType::F32, &[2, 2, 2]).check();
+    }
+    let case = Case::new(Op::Gather(AxisAttrs { axis: 1 })).input(rng.tensor(DType::F32, &[2, 20, 3, 3]));
+    case.i64s(&[5, -1, 0, 19, 7, 8, 9, 10, 11]).output(DType::F32, &[2, 9, 3, 3]).check_blocked();
+    let wrong = Tensor::from_i64s(&[0, 9]);
+    let case = Case::new(Op::Gather(AxisAttrs { axis: 0 })).input(rng.tensor(DType::F32, &[9])).input(wrong);
+    let case = case.output(DType::F32, &[2]);
+    let k = paring_vector::KERNELS.iter().find(|k| k.descriptor().name == "gather").unwrap();
+    let mut offers = Vec::new();
+    k.offers(&case.problem, &paring_kernel::Machine::generic(paring_simd::detect()), &mut offers).unwrap();
+    let result = case.run(*k, &offers[0], &paring_kernel::Serial, None);
+    assert!(matches!(result, Err(paring_kernel::KernelError::Data(_))));
+}
+
+#[test]
+fn resizing_agrees_in_both_layouts() {
+    let mut rng = Rng::new(9);
+    use Coordinates::*;
+    let nearest = [Nearest::RoundPreferFloor, Nearest::RoundPreferCeil, Nearest::Floor, Nearest::Ceil];
+    let modes = nearest.into_iter().map(ResizeMode::Nearest).chain([ResizeMode::Linear]);
+    for mode in modes {
+        for coordinates in [
+            HalfPixel,
+            HalfPixelSymmetric,
+            PytorchHalfPixel,
+            AlignCorners,
+            Asymmetric,
+            TfHalfPixelForNn,
+            TfCropAndResize,
+        ] {
+            let a = ResizeAttrs {
+                mode,
+                coordinates,
+                antialias: false,
+                exclude_outside: false,
+                extrapolation: 1.5,
+                axes: None,
+                aspect: AspectPolicy::Stretch,
+            };
+            for ([h, w], [oh, ow]) in [([5, 7], [10, 14]), ([9, 8], [4, 17]), ([3, 3], [1, 1]), ([13, 20], [40, 60])] {
+                let x = rng.tensor(DType::F32, &[2, 11, h, w]);
+                let case = Case::new(Op::Resize(a.clone())).input(x);
+                let crop = coordinates == TfCropAndResize;
+                let roi = Tensor::new(&[8], &[0.0f32, 0.0, 0.1, 0.2, 1.0, 1.0, 0.9, 1.2]).unwrap();
+                let case = if crop { case.constant(roi) } else { case.absent() };
+                let case = case.absent().i64s(&[2, 11, oh as i64, ow as i64]).output(DType::F32, &[2, 11, oh, ow]);
+                if crop { drop(case.check()) } else { case.check_blocked() }
+            }
+            let scales = Tensor::new(&[1], &[2.6f32]).unwrap();
+            let a = ResizeAttrs { axes: Some(vec![2]), ..a };
+            if coordinates != TfCropAndResize {
+                let case = Case::new(Op::Resize(a)).input(rng.tensor(DType::F32, &[1, 3, 5])).absent();
+                case.constant(scales).output(DType::F32, &[1, 3, 13]).check();
+            }
+        }
+    }
+}
