@@ -61,20 +61,16 @@ impl<'a> TensorReader<'a> {
         let dtype = dtype(t.data_type).map_err(fail)?;
         let shape = self.shape(&t.dims).map_err(fail)?;
         let size = numel(&shape).map_err(|e| fail(e.to_string()))?;
-        let bytes = dtype.bytes(size).ok_or_else(|| fail("the size overflows".into()))?;
-        self.account(bytes)?;
-        if t.data_location == 1 {
-            let data = self.external(t)?;
-            return raw(dtype, &shape, data).map_err(fail);
-        }
-        if t.data_location != 0 {
-            return Err(fail(format!("unknown data location {}", t.data_location)));
-        }
-        match &t.raw_data {
-            Some(data) if !data.is_empty() || size == 0 => raw(dtype, &shape, data.clone()),
-            _ => typed(dtype, &shape, size, t),
-        }
-        .map_err(fail)
+        let tensor = match (t.data_location, &t.raw_data) {
+            (0, Some(data)) if !data.is_empty() || size == 0 => raw(dtype, &shape, data.clone()),
+            (0, _) => typed(dtype, &shape, size, t),
+            (1, _) => raw(dtype, &shape, self.external(t)?),
+            (other, _) => Err(format!("unknown data location {other}")),
+        };
+        // Only now: until here, the file itself bounds what is taken.
+        let tensor = tensor.map_err(fail)?;
+        self.account(tensor.bytes().len())?;
+        Ok(tensor)
     }
 
     /// A sparse tensor with its zeros filled in.
