@@ -39,7 +39,10 @@ fn main() {
         let folder = path.parent().unwrap_or(Path::new("."));
         let options = ImportOptions::default().with_external(Arc::new(Folder::reading(folder)));
         match import(bytes.into(), &options) {
-            Ok(_) => imported += 1,
+            Ok(graph) => match graph.verify() {
+                Ok(()) => imported += 1,
+                Err(e) => failures.entry(format!("not well formed: {e}")).or_default().push(path.display().to_string()),
+            },
             Err(e) => {
                 let reason = match &e {
                     ImportError::Unsupported(ops) => {

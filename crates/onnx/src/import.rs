@@ -14,7 +14,7 @@ use crate::{
 use bytes::Bytes;
 use paring_ir::{Dim, Graph, TensorType, ValueId};
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What a model file says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,7 +171,12 @@ impl<'m> Importer<'m> {
             self.scopes.define(&input.name, Slot::Value(v), "an input")?;
         }
         self.body(&proto.node, opsets)?;
+        let mut listed = HashSet::new();
         for output in &proto.output {
+            if !listed.insert(output.name.as_str()) {
+                let (first, second) = ("an output of the graph".into(), "another".into());
+                return Err(ImportError::Duplicate { value: shown(&output.name), first, second });
+            }
             if let Slot::Value(v) = self.resolve(&output.name, "the graph's output")? {
                 self.graph.add_output(&output.name, v);
             }

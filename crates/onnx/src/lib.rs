@@ -1,6 +1,6 @@
 //! ONNX models into Paring graphs.
 //!
-//! [`import`] reads a model of operator set 7 or later. Weights stay where they are: a tensor shares the bytes that
+//! [`import`] reads a model of operator set 6 or later. Weights stay where they are: a tensor shares the bytes that
 //! were given, so a mapped file is not copied. Nothing in a model may panic, loop or exhaust memory; what is wrong
 //! with it comes back as an [`ImportError`] that names the culprit, and operators that are missing come back all at
 //! once.

@@ -76,7 +76,7 @@ fn undefined_duplicate_and_missing_names() {
     let redefined = redefined.into_iter().map(|n| if n.input.is_empty() { with(n, int("value_int", 1)) } else { n });
     refused(read_nodes(redefined.collect()), &["'x'", "an input", "Constant_0"]);
     refused(read_nodes(vec![node("Relu", &["x"], &["x"])]), &["circle", "Relu_0"]);
-    refused(read_nodes(vec![node("Add", &["x", ""], &["y"])]), &["Add_0", "b"]);
+    refused(read_nodes(vec![node("Add", &["x", ""], &["y"])]), &["Add_0", "input 1 is missing"]);
     let mut g = graph(vec![node("Relu", &["x"], &["y"])], Vec::new());
     g.initializer = vec![floats("w", &[1], &[1.0]), floats("w", &[1], &[1.0])];
     refused(read(&model(g)), &["'w'", "twice"]);

@@ -154,6 +154,10 @@ pub(super) fn add_per_channel(cx: &mut Cx<'_, '_>, y: ValueId, b: ValueId, axes:
 
 pub(super) fn gemm(cx: &mut Cx<'_, '_>) -> Outputs {
     let (mut a, mut b, c) = (cx.x(0)?, cx.x(1)?, cx.opt(2));
+    // Before opset 7 broadcasting of the bias had to be asked for; it meant the same.
+    if cx.opset < 7 {
+        cx.attrs.ignore(&["broadcast"]);
+    }
     let (alpha, beta) = (cx.attrs.float("alpha", 1.0)?, cx.attrs.float("beta", 1.0)?);
     let (trans_a, trans_b) = (cx.attrs.int("transA", 0)? != 0, cx.attrs.int("transB", 0)? != 0);
     for v in [a, b] {

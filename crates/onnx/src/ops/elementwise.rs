@@ -143,12 +143,41 @@ pub(super) fn binary(cx: &mut Cx<'_, '_>) -> Outputs {
         },
         other => return unsupported(format!("no function is called {other}")),
     };
-    cx.all(Op::Binary(f))
+    let (a, b) = (cx.x(0)?, cx.x(1)?);
+    let b = align(cx, a, b, f == Binary::PRelu)?;
+    cx.finish(Op::Binary(f), &[Some(a), Some(b)])
+}
+
+/// The second operand so that it broadcasts from the back. Before opset 7 its first axis is matched with `axis`, and
+/// a vector of slopes with the channels.
+fn align(cx: &mut Cx<'_, '_>, a: ValueId, b: ValueId, slopes: bool) -> Result<ValueId, Fault> {
+    if cx.opset >= 7 {
+        return Ok(b);
+    }
+    let broadcast = cx.attrs.flag("broadcast", false)? || slopes;
+    let axis = cx.attrs.opt_int("axis")?.or(slopes.then_some(1)).filter(|_| broadcast);
+    let Some(axis) = axis else { return Ok(b) };
+    let (Some(rank), Some(own)) = (cx.rank(a), cx.rank(b)) else {
+        return unsupported("broadcasting by 'axis' where the rank is unknown");
+    };
+    if slopes && (own != 1 || cx.dim(b, 0) == Some(1)) {
+        return Ok(b);
+    }
+    let axis = paring_core::normalize_axis(axis, rank).map_err(|e| Fault::Invalid(e.to_string()))?;
+    let Some(missing) = rank.checked_sub(axis + own) else {
+        return invalid(format!("an operand of rank {own} does not fit at axis {axis} of rank {rank}"));
+    };
+    if missing == 0 {
+        return Ok(b);
+    }
+    let axes = (own..own + missing).map(|i| i as i64).collect();
+    cx.node(Op::Unsqueeze(AxesAttrs { axes: Some(axes) }), &[b])
 }
 
 /// The exponent may be of another type; the result has that of the base.
 pub(super) fn pow(cx: &mut Cx<'_, '_>) -> Outputs {
     let (base, exponent) = (cx.x(0)?, cx.x(1)?);
+    let exponent = align(cx, base, exponent, false)?;
     let (b, e) = (cx.dtype(base), cx.dtype(exponent));
     let pow = Op::Binary(Binary::Pow);
     let y = if b == e {
@@ -227,6 +256,7 @@ pub(super) fn identity(cx: &mut Cx<'_, '_>) -> Outputs {
 
 pub(super) fn dropout(cx: &mut Cx<'_, '_>) -> Outputs {
     cx.attrs.ignore(&["ratio", "seed"]);
+    check_inference(cx)?;
     let x = cx.x(0)?;
     if let Some(training) = cx.opt(2)
         && cx.const_scalar(training) != Some(0.0)
@@ -241,4 +271,12 @@ pub(super) fn dropout(cx: &mut Cx<'_, '_>) -> Outputs {
         out.push(Some(cx.node(Op::ConstantOfShape(ConstantOfShapeAttrs { dtype, value: 1.0 }), &[shape])?));
     }
     Ok(out)
+}
+
+/// Before opset 7 an attribute tells training from inference.
+pub(super) fn check_inference(cx: &Cx<'_, '_>) -> Result<(), Fault> {
+    if cx.opset < 7 && !cx.attrs.flag("is_test", false)? {
+        return unsupported("attribute 'is_test' is 0; export the model for inference");
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@ use paring_ir::{Op, ValueId};
 
 pub(super) fn batch_norm(cx: &mut Cx<'_, '_>) -> Outputs {
     cx.attrs.ignore(&["momentum"]);
+    super::elementwise::check_inference(cx)?;
     if cx.attrs.flag("training_mode", false)? {
         return unsupported("training_mode is set; export the model for inference");
     }
