@@ -152,6 +152,12 @@ pub struct Finish<'a> {
 unsafe impl Sync for Finish<'_> {}
 
 impl Finish<'_> {
+    /// The bounds that sums of these channels are clamped to, where storing them takes nothing else.
+    pub fn bounds(&self, lanes: usize) -> Option<(f32, f32)> {
+        let quick = self.epilogue.quick.filter(|q| q.residuals == 0 && lanes == LANES)?;
+        Some(quick.clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)))
+    }
+
     /// Applies the steps to the sums of a tile and stores it.
     ///
     /// # Safety

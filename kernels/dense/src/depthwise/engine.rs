@@ -164,6 +164,7 @@ impl Task for BandTask<'_> {
             (3, 2) if dense => self.rows::<S, 3, 2>(s),
             (5, 1) if dense => self.rows::<S, 5, 1>(s),
             (5, 2) if dense => self.rows::<S, 5, 2>(s),
+            (7, 1) if dense => self.rows::<S, 7, 1>(s),
             _ => self.rows::<S, ANY, ANY>(s),
         }
     }
@@ -199,18 +200,22 @@ impl BandTask<'_> {
             columns: [0, LANES],
             finish: run.finish,
         };
+        let bounds = run.finish.bounds(panel.lanes);
+        let down = e.dilation[0];
+        // Divisions take longer than a short row.
+        let rows_down = |distance: usize| if down == 1 { distance } else { distance.div_ceil(down) }.min(e.kernel[0]);
         let out_row = e.output[1] * LANES;
         let out_first = (sample * e.blocks() + block) * e.output[0] * out_row;
         for oy in first..last {
             // Rows of taps within the input: from the first at or below its top to the last above its bottom.
             let top = oy * e.stride[0];
-            let skip = e.before[0].saturating_sub(top).div_ceil(e.dilation[0]).min(e.kernel[0]);
-            let end = (e.before[0] + height).saturating_sub(top).div_ceil(e.dilation[0]).min(e.kernel[0]);
-            let row = top + skip * e.dilation[0];
+            let skip = rows_down(e.before[0].saturating_sub(top));
+            let end = rows_down((e.before[0] + height).saturating_sub(top));
+            let row = top + skip * down;
             let at = (row.wrapping_sub(e.before[0] + x_first).wrapping_mul(width)).wrapping_sub(e.before[1]);
             let row = Row {
                 x: x.wrapping_add(at.wrapping_mul(LANES)),
-                row_step: e.dilation[0] * width * LANES,
+                row_step: down * width * LANES,
                 weights: panel.weights.wrapping_add(skip * e.kernel[1] * LANES),
                 taps_down: end.saturating_sub(skip),
                 taps_across: e.kernel[1],
@@ -221,6 +226,7 @@ impl BandTask<'_> {
                 output: e.output[1],
                 // SAFETY: within the output, whose length was checked.
                 y: unsafe { run.y.add(out_first + oy * out_row) },
+                bounds,
                 panel: &panel,
             };
             // SAFETY: the rows of taps counted lie within the plane or the gathered rows, and tile columns beyond

@@ -91,17 +91,20 @@ impl<S: Simd> Kernel for Depthwise<S> {
         let input = block * e.inputs.div_ceil(LANES) as f64 * pixels(e.input);
         let output = block * e.blocks() as f64 * pixels(e.output);
         let residual = output * epilogue::residuals(p, o.fused).count() as f64;
-        let macs = output / size_of::<f32>() as f64 * e.taps() as f64;
-        // Measured shares of the peak, data in cache.
+        // Rows are computed in fours or eights.
+        let (rows, row) = (e.samples * e.blocks() * e.output[0], e.output[1].next_multiple_of(4));
+        let macs = (rows * row * LANES * e.taps()) as f64;
+        // Measured: shares of the peak, and the time that a row takes besides.
         let eta = match (e.kernel[1], e.stride[1], e.dilation[1]) {
-            (3 | 5, 1, 1) => 0.7,
+            (3 | 5 | 7, 1, 1) => 0.85,
             (3 | 5, 2, 1) => 0.5,
-            _ => 0.4,
+            _ => 0.35,
         };
         let gather = if e.source.is_some() { input * 0.5 } else { 0.0 };
+        let compute = macs / (stamp::rate::<S>(m) * eta) + 4.0 * rows as f64 + gather;
         let bytes = input + output + residual;
         let stream = bytes / m.bandwidth(bytes as usize);
-        Cost { ns: macs / (stamp::rate::<S>(m) * eta) + 0.5 * stream + gather + 200.0, bytes }
+        Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes }
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {

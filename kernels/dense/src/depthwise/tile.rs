@@ -28,6 +28,8 @@ pub struct Row<'a> {
     pub output: usize,
     /// First output pixel.
     pub y: *mut f32,
+    /// The bounds of the results, where the epilogue is no more than that.
+    pub bounds: Option<(f32, f32)>,
     /// The epilogue, and the channels it is for.
     pub panel: &'a Panel<'a>,
 }
@@ -83,16 +85,31 @@ unsafe fn pixels<S: Simd, const N: usize, const KW: usize, const ST: usize>(
     // SAFETY: columns from `lo` to `hi` lie within the input; the rest is the caller's promise.
     unsafe {
         let init = s.load(row.panel.init);
-        let sums = match (KW == ANY, lo == 0 && columns <= hi) {
-            (false, true) => sum::<S, N, KW, ST, false>(s, row, x, [init; N], lo, hi),
-            (false, false) => sum::<S, N, KW, ST, true>(s, row, x, [init; N], lo, hi),
-            (true, true) => sum_any::<S, N, false>(s, row, x, [init; N], lo, hi),
-            (true, false) => sum_any::<S, N, true>(s, row, x, [init; N], lo, hi),
+        let whole = columns <= hi;
+        let sums = match (lo, whole) {
+            (0, true) if KW == ANY => sum_any::<S, N, false>(s, row, x, [init; N], lo, hi),
+            (0, true) => sum::<S, N, KW, ST, false, false>(s, row, x, [init; N], hi),
+            (0, false) if KW != ANY => sum::<S, N, KW, ST, false, true>(s, row, x, [init; N], hi),
+            (lo, true) if KW != ANY && lo == KW / 2 => sum::<S, N, KW, ST, true, false>(s, row, x, [init; N], hi),
+            (lo, false) if KW != ANY && lo == KW / 2 => sum::<S, N, KW, ST, true, true>(s, row, x, [init; N], hi),
+            _ => sum_any::<S, N, true>(s, row, x, [init; N], lo, hi),
         };
         let y = row.y.add(at * LANES);
-        store_some(s, row.panel, [sums[0], sums[1], sums[2], sums[3]], y, count);
-        if N == 8 && count > 4 {
-            store_some(s, row.panel, [sums[N - 4], sums[N - 3], sums[N - 2], sums[N - 1]], y.add(4 * LANES), count - 4);
+        if let Some(bounds) = &row.bounds {
+            // Opaque, lest the bounds be kept in registers that the sums need: one sum in memory costs a quarter.
+            let bounds = core::hint::black_box(bounds);
+            let (lo, hi) = (s.splat(bounds.0), s.splat(bounds.1));
+            for i in 0..N {
+                if i < count {
+                    s.store(y.add(i * LANES), s.min(hi, s.max(lo, sums[i])));
+                }
+            }
+        } else {
+            store_some(s, row.panel, [sums[0], sums[1], sums[2], sums[3]], y, count);
+            if N == 8 && count > 4 {
+                let y = y.add(4 * LANES);
+                store_some(s, row.panel, [sums[N - 4], sums[N - 3], sums[N - 2], sums[N - 1]], y, count - 4);
+            }
         }
     }
 }
@@ -100,17 +117,18 @@ unsafe fn pixels<S: Simd, const N: usize, const KW: usize, const ST: usize>(
 /// Columns that [`sum`] is unrolled for.
 const COLUMNS: usize = 17;
 
-/// The sums of `N` pixels: a column is loaded once for all windows it is in.
+/// The sums of `N` pixels: a column is loaded once for all windows it is in. `LEFT`: the first `KW / 2` columns are
+/// padding; `RIGHT`: so are those from `hi` on.
 #[inline(always)]
 #[allow(clippy::erasing_op, clippy::identity_op)]
-unsafe fn sum<S: Simd, const N: usize, const KW: usize, const ST: usize, const EDGE: bool>(
+unsafe fn sum<S: Simd, const N: usize, const KW: usize, const ST: usize, const LEFT: bool, const RIGHT: bool>(
     s: S,
     row: &Row<'_>,
     mut x: *const f32,
     mut sums: [S::V; N],
-    lo: usize,
     hi: usize,
 ) -> [S::V; N] {
+    let lo = if LEFT { KW / 2 } else { 0 };
     let mut w = row.weights;
     for _ in 0..row.taps_down {
         let mut taps = [s.splat(0.0); KW];
@@ -128,7 +146,7 @@ unsafe fn sum<S: Simd, const N: usize, const KW: usize, const ST: usize, const E
         }
         macro_rules! columns {
             ($($j:literal)*) => {$(
-                if $j < (N - 1) * ST + KW && (!EDGE || ($j >= lo && $j < hi)) {
+                if $j < (N - 1) * ST + KW && $j >= lo && (!RIGHT || $j < hi) {
                     // SAFETY: the column lies within the input.
                     let v = unsafe { s.load(x.wrapping_add($j * LANES)) };
                     window!(v, $j, 0 1 2 3 4 5 6 7);
