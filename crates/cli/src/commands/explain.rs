@@ -11,8 +11,7 @@ pub fn run(args: &ExplainArgs, console: &Console) -> Result<Exit> {
     let _watchdog = Watchdog::start(args.engine.model.time_limit());
     let (model, _) = compute::open(&args.model_file, &args.engine.model)?;
     let shapes = compute::input_shapes(&model, &args.engine.model)?;
-    let named: Vec<(&str, &[usize])> =
-        model.inputs().iter().zip(&shapes).map(|(i, s)| (i.name.as_str(), &s[..])).collect();
+    let named = compute::named_shapes(&model, &shapes);
     let mut explanation = model.explain(&compute::options(&args.engine), &named)?;
     if let Some(part) = &args.layer {
         explanation.layers.retain(|l| l.name.contains(part));

@@ -1,20 +1,26 @@
 //! `paring inspect`: what is in a model, and how much work it is.
 
-use crate::args::InspectArgs;
+use crate::args::{InspectArgs, ModelArgs};
 use crate::compute::{self, Watchdog, dims};
 use crate::exit::{Exit, Result};
-use crate::output::{Console, Ink, bytes, count, ms};
+use crate::output::{Console, Ink, bytes, count, ms, shape};
 use crate::table::{Grid, Side, printable};
-use paring::{IoInfo, LayerStats, Model, Stats};
+use paring::{IoInfo, LayerReport, LayerStats, Model, Options, Stats};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 pub fn run(args: &InspectArgs, console: &Console) -> Result<Exit> {
     let _watchdog = Watchdog::start(args.model.time_limit());
     let (model, load) = compute::open(&args.model_file, &args.model)?;
     console.detail(&format!("opened in {:.1} ms", ms(load)));
-    let stats = model.stats();
-    if stats.dynamic {
-        console.note("dimensions without a fixed size count as 1");
+    let mut stats = model.stats();
+    let asked = !args.model.shapes.is_empty() || !args.model.sets.is_empty();
+    if asked || stats.macs.is_none() {
+        match bind(&model, &mut stats, &args.model) {
+            Ok(shapes) => console.note(&format!("counted with {shapes}")),
+            Err(f) if asked => return Err(f),
+            Err(f) => console.note(&format!("work unknown: {}", f.message)),
+        }
     }
     if console.json {
         console.emit(&to_json(args, &model, &stats))?;
@@ -22,6 +28,24 @@ pub fn run(args: &InspectArgs, console: &Console) -> Result<Exit> {
         console.print(&to_text(args, &model, &stats, console))?;
     }
     Ok(Exit::Ok)
+}
+
+/// Counts the work of a model of symbolic dimensions for one set of input shapes, which it returns in words.
+fn bind(model: &Model, stats: &mut Stats, args: &ModelArgs) -> Result<String> {
+    let shapes = compute::input_shapes(model, args)?;
+    let named = compute::named_shapes(model, &shapes);
+    let options = Options::default().with_threads(1).with_optimize(false);
+    let explanation = model.explain(&options, &named)?;
+    let counted: HashMap<&str, &LayerReport> = explanation.layers.iter().map(|l| (l.name.as_str(), l)).collect();
+    for layer in &mut stats.layers {
+        if let Some(counted) = counted.get(layer.name.as_str()) {
+            layer.macs = Some(counted.macs);
+        }
+    }
+    let macs = stats.layers.iter().map(|l| l.macs).sum::<Option<u64>>();
+    stats.macs = macs;
+    stats.flops = macs.map(|m| 2 * m);
+    Ok(named.iter().map(|(name, dims)| format!("{name}={}", shape(dims))).collect::<Vec<_>>().join(", "))
 }
 
 fn to_json(args: &InspectArgs, model: &Model, stats: &Stats) -> Value {
@@ -42,6 +66,7 @@ fn to_json(args: &InspectArgs, model: &Model, stats: &Stats) -> Value {
         "macs": stats.macs,
         "flops": stats.flops,
         "memory_access": stats.memory_access,
+        "memory_bytes": stats.memory_bytes,
         "weight_bytes": stats.weight_bytes,
         "layers": layers,
     })
@@ -72,8 +97,12 @@ fn to_text(args: &InspectArgs, model: &Model, stats: &Stats, console: &Console) 
     let ops: Vec<_> = stats.ops.iter().map(|(op, n)| format!("{op} {n}")).collect();
     line("operators", ops.join(", "));
     line("params", format!("{} ({})", count(stats.params), bytes(stats.weight_bytes)));
-    line("work", format!("{}MAC, {}FLOP", spaced(stats.macs), spaced(stats.flops)));
-    line("access", format!("{} elements read and written", count(stats.memory_access)));
+    if let (Some(macs), Some(flops)) = (stats.macs, stats.flops) {
+        line("work", format!("{}MAC, {}FLOP", spaced(macs), spaced(flops)));
+    }
+    if let (Some(elements), Some(all)) = (stats.memory_access, stats.memory_bytes) {
+        line("access", format!("{} elements read and written, {}", count(elements), bytes(all)));
+    }
     if !stats.layers.is_empty() {
         text += "\n";
         text += &layer_table(args, stats, console);

@@ -76,6 +76,11 @@ pub fn input_shapes(model: &Model, args: &ModelArgs) -> Result<Vec<Vec<usize>>> 
     inputs.iter().map(|info| input_shape(info, args, inputs.len() == 1)).collect()
 }
 
+/// Each shape with the name of its input.
+pub fn named_shapes<'a>(model: &'a Model, shapes: &'a [Vec<usize>]) -> Vec<(&'a str, &'a [usize])> {
+    model.inputs().iter().zip(shapes).map(|(info, s)| (info.name.as_str(), s.as_slice())).collect()
+}
+
 fn input_shape(info: &IoInfo, args: &ModelArgs, only: bool) -> Result<Vec<usize>> {
     let mine = |name: &Option<String>| name.as_deref().map_or(only, |n| n == info.name);
     if let Some(s) = args.shapes.iter().rev().find(|s| mine(&s.name)) {
