@@ -25,8 +25,8 @@ impl Family for Lrn {
 
     fn work(p: &Problem, o: &Offer) -> f64 {
         let window = attrs(p).map_or(1, |(a, _)| a.size) as f64;
-        let each = if o.outputs[0] == Layout::Plain { 0.1 } else { 0.5 };
-        output_len(p) as f64 * (1.5 + each * window)
+        let each = if o.outputs[0] == Layout::Plain { 0.1 } else { 1.5 };
+        output_len(p) as f64 * (0.7 + each * window)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -125,7 +125,7 @@ impl Family for Pool {
         let len = output_len(p) as f64;
         let each = match o.outputs[0] {
             Layout::Plain if p.output(1).is_some() => 2.0 * taps(a),
-            Layout::Plain => 0.5 + a.kernel.last().map_or(1, |&k| k) as f64 * 0.7,
+            Layout::Plain => 1.7 + a.kernel.last().map_or(1, |&k| k) as f64 * 0.7,
             Layout::Blocked(_) => 0.3 + 0.06 * taps(a),
         };
         len * each + Post::work(p, o.fused)

@@ -208,7 +208,7 @@ impl Family for Resize {
     }
 
     fn work(p: &Problem, o: &Offer) -> f64 {
-        output_len(p) as f64 * if o.outputs[0] == Layout::Plain { 0.8 } else { 0.2 }
+        output_len(p) as f64 * if o.outputs[0] == Layout::Plain { 1.3 } else { 0.2 }
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -84,7 +84,7 @@ impl Family for RowNorm {
     }
 
     fn work(p: &Problem, o: &Offer) -> f64 {
-        0.2 * output_len(p) as f64 + Post::work(p, o.fused)
+        0.34 * output_len(p) as f64 + Post::work(p, o.fused)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
