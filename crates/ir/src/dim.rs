@@ -6,8 +6,8 @@ use core::fmt;
 /// A dimension, or an element of a shape tensor: a number or an expression of symbols such as `2*H+1`.
 ///
 /// Expressions are kept in a normal form (a polynomial over symbols and floor divisions), so that equal ones compare
-/// equal in the cases that occur in networks. Arithmetic that overflows yields a fresh-looking opaque symbol `?`
-/// that equals nothing but itself being unknown; see [`Dim::unknown`].
+/// equal in the cases that occur in networks. Arithmetic that overflows, or grows beyond what is
+/// tracked, yields a marker symbol; see [`Dim::is_overflow`]. Inference replaces it with a fresh symbol or refuses it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dim {
     /// A number. Negative only for elements of shape tensors, never for dimensions.
