@@ -124,9 +124,9 @@ impl<'a> PassCx<'a> {
                 None => {}
                 Some(Proposal::Decline(reason)) => self.remark(id, reason),
                 Some(Proposal::Patch(patch)) => {
-                    if self.apply(patch)? {
-                        queue.extend(self.fresh.drain(..).rev());
-                    }
+                    // A patch that was declined leaves nothing fresh.
+                    self.apply(patch)?;
+                    queue.extend(self.fresh.drain(..).rev());
                 }
             }
         }
@@ -181,7 +181,7 @@ impl<'a> PassCx<'a> {
             pass: cx.pass,
             step: cx.report.steps,
             what: cx.report.applied.last().map_or(String::new(), |a| format!("{} at '{}'", a.what, a.node)),
-            source,
+            source: Box::new(source),
         };
         if core::mem::take(&mut self.stale)
             && let Err(e) = self.refresh_facts()
@@ -215,10 +215,13 @@ impl<'a> PassCx<'a> {
         for &id in &patch.removed {
             let Some(node) = self.graph.node(id) else { return Err("a node is already gone".into()) };
             for &v in node.outputs.iter().flatten() {
+                let name = &self.graph.value(v).name;
+                if patch.reads(v) {
+                    return Err(format!("'{name}' would still be read"));
+                }
                 if patch.replaced.iter().any(|r| r.0 == v) {
                     continue;
                 }
-                let name = &self.graph.value(v).name;
                 if self.is_output(v) {
                     return Err(format!("'{name}' is an output of the graph"));
                 }

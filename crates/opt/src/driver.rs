@@ -57,7 +57,7 @@ pub enum OptError {
         /// What was done.
         what: String,
         /// What is wrong now.
-        source: GraphError,
+        source: Box<GraphError>,
     },
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Item {
     },
     /// A node without outputs, and how many it is to get.
     Node {
-        node: Node,
+        node: Box<Node>,
         outputs: usize,
     },
 }
@@ -52,6 +52,11 @@ impl Patch {
         (first..self.next).map(|i| ValueId(i as u32)).collect()
     }
 
+    /// Whether a new node reads `v`.
+    pub(crate) fn reads(&self, v: ValueId) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Node { node, .. } if node.inputs.contains(&Some(v))))
+    }
+
     /// Adds a constant.
     pub fn constant(&mut self, name: &str, tensor: impl Into<Arc<Tensor>>) -> ValueId {
         self.items.push(Item::Constant { name: name.into(), tensor: tensor.into() });
@@ -66,7 +71,7 @@ impl Patch {
 
     /// Adds `node`, whose own list of outputs is ignored, with `outputs` new outputs.
     pub fn node(&mut self, node: Node, outputs: usize) -> Vec<ValueId> {
-        self.items.push(Item::Node { node: Node { outputs: Vec::new(), ..node }, outputs });
+        self.items.push(Item::Node { node: Box::new(Node { outputs: Vec::new(), ..node }), outputs });
         self.allocate(outputs)
     }
 

@@ -17,7 +17,8 @@ fn nodes_that_change_nothing_go() {
         %1 = Identity(%x)
         %2 = Pad(mode: Constant)(%1, %z)
         %3 = Binary(Mul)(%2, %one)
-        %4 = Slice(%3, %s, %e)
+        const %a: i64[1] = [1]
+        %4 = Slice(%3, %s, %e, %a)
         %5 = Tile(%4, %t)
         %6 = Reshape(allow_zero: false)(%5, %r)
         %7 = Transpose(perm: [0, 1, 2, 3])(%6)
@@ -65,7 +66,7 @@ fn constants_come_second_and_powers_of_two_multiply() {
         %3 = Binary(Div)(%2, %three)
         output \"y\" = %3";
     let (graph, _) = becomes(text, PASS, &["Add", "Mul", "Div"]);
-    assert!(sketch(&graph).contains("Add)(%x, %c)"), "{}", sketch(&graph));
+    assert!(sketch(&graph).contains("Binary(Add)(%0, %1)"), "{}", sketch(&graph));
 }
 
 #[test]
@@ -111,11 +112,11 @@ fn transpositions_and_views_merge() {
         %4 = Reshape(allow_zero: false)(%3, %t)
         %5 = Activation(Relu)(%4)
         %6 = Flatten(axis: 2)(%5)
-        %7 = Flatten(axis: 1)(%6)
+        %7 = Flatten(axis: 0)(%6)
         output \"y\" = %5
         output \"z\" = %7";
-    becomes(text, ALL, &["Relu", "Flatten", "Flatten"]);
-    let known = text.replace("[N,", "[2,").replace("[0, 3,", "[2, 3,");
+    becomes(text, ALL, &["Relu", "Reshape"]);
+    let known = text.replace("[N,", "[2,").replace("= [0, 3,", "= [2, 3,");
     becomes(&known, ALL, &["Relu", "Reshape"]);
 }
 

@@ -1,7 +1,7 @@
 //! Layer normalisation written in single steps.
 
 use crate::{PassCx, Proposal, matching::as_binary, matching::sorted_axes};
-use paring_core::op::{Binary, LayerNormAttrs, ReduceKind, Unary};
+use paring_core::op::{Binary, GlobalPool, LayerNormAttrs, ReduceKind, Unary};
 use paring_ir::{Node, NodeId, Op, ValueId};
 
 /// `(x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon)` over trailing axes.
@@ -29,10 +29,15 @@ pub fn layer_norm(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> 
 /// The axes, where `v` is the mean of `x` along them and keeps them.
 fn mean_axes(cx: &PassCx<'_>, v: ValueId, x: ValueId) -> Option<Vec<usize>> {
     let (_, node) = cx.made_by(v)?;
-    let Op::Reduce(attrs) = &node.op else { return None };
-    let fits =
-        attrs.kind == ReduceKind::Mean && attrs.keep_dims && node.input(0) == Some(x) && node.epilogue.is_empty();
-    fits.then(|| sorted_axes(attrs.axes.as_ref()?, cx.graph().ty(x).rank()?))?
+    let rank = cx.graph().ty(x).rank()?;
+    if node.input(0) != Some(x) || !node.epilogue.is_empty() {
+        return None;
+    }
+    match &node.op {
+        Op::Reduce(a) if a.kind == ReduceKind::Mean && a.keep_dims => sorted_axes(a.axes.as_ref()?, rank),
+        Op::GlobalPool(GlobalPool::Average) => Some((2..rank).collect()),
+        _ => None,
+    }
 }
 
 fn square_root(cx: &PassCx<'_>, v: ValueId) -> Option<ValueId> {

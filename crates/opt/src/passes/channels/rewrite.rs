@@ -78,7 +78,7 @@ impl Rewriter<'_, '_> {
         }
         let missing = self.channels(y).next_multiple_of(BLOCK) - self.channels(y);
         let pad = missing > 0 && attrs.groups == 1 && self.joins_later(y);
-        let padded = if pad { self.with_more_channels(id, &new, missing) } else { None };
+        let padded = if pad { self.with_more_channels(&new, missing) } else { None };
         let mut patch = self.cx.patch(id, "");
         if let Some(operands) = &padded {
             for (input, tensor) in operands {
@@ -109,7 +109,7 @@ impl Rewriter<'_, '_> {
     }
 
     /// The constant operands of a convolution with `missing` more output channels of zeros, by input index.
-    fn with_more_channels(&self, _id: NodeId, node: &Node, missing: usize) -> Option<Vec<(usize, Tensor)>> {
+    fn with_more_channels(&self, node: &Node, missing: usize) -> Option<Vec<(usize, Tensor)>> {
         if !permutable(self.cx, node) {
             return None;
         }
@@ -171,22 +171,26 @@ impl Rewriter<'_, '_> {
         let Some(x) = node.input(0) else { return Ok(()) };
         let outputs: Vec<(usize, ValueId)> =
             node.outputs.iter().enumerate().filter_map(|(i, v)| Some((i, (*v)?))).collect();
-        if outputs.iter().any(|&(_, v)| !self.readers.follow(v)) {
-            self.cx.remark(id, format!("{} stays: not every reader can select channels", node.op.name()));
-            return Ok(());
-        }
         // Parts of whole blocks are views already.
         let is_view = |part: &Vec<u32>| {
             part.first().is_some_and(|&c| (c as usize).is_multiple_of(BLOCK))
                 && part.windows(2).all(|w| w[1] == w[0] + 1)
         };
         let shuffles = matches!(node.op, Op::ChannelShuffle(_));
-        if !shuffles && !self.selections.contains_key(&x) {
+        let moved = shuffles || self.selections.contains_key(&x);
+        if !moved && parts.iter().all(is_view) {
+            return Ok(());
+        }
+        if outputs.iter().any(|&(_, v)| !self.readers.follow(v)) {
+            self.cx.remark(id, format!("{} stays: not every reader can select channels", node.op.name()));
+            return Ok(());
+        }
+        if !moved {
             let mixed = |v: ValueId| {
                 let role = |u: &(NodeId, usize)| self.cx.graph().node(u.0).map(|n| Role::of(self.cx, n));
                 self.cx.uses(v).iter().all(|u| matches!(role(u), Some(Role::Mixer)))
             };
-            if parts.iter().all(is_view) || !outputs.iter().all(|&(_, v)| mixed(v)) {
+            if !outputs.iter().all(|&(_, v)| mixed(v)) {
                 return Ok(());
             }
         }

@@ -1,6 +1,6 @@
 //! Layers with weights, seen alike.
 
-use crate::{PassCx, matching::f32_tensor};
+use crate::PassCx;
 use paring_core::{Tensor, op::EpiOp};
 use paring_ir::{Node, NodeId, Op, ValueId};
 
@@ -45,38 +45,37 @@ impl<'a> Layer<'a> {
         if bias.len() != self.channels {
             return None;
         }
-        let w = self.scale_weights(weights, scale)?;
+        let unscaled = scale.iter().all(|&s| s == 1.0);
+        let w = if unscaled { Tensor::clone(weights) } else { self.scale_weights(weights, scale)? };
         let bias = bias.iter().zip(scale).zip(shift).map(|((b, s), t)| b * s + t).collect();
         Some((w, bias))
     }
 
     fn scale_weights(&self, w: &Tensor, scale: &[f64]) -> Option<Tensor> {
         let shape = w.shape();
-        let values = w.to_f64s()?;
-        // The channel that element `i` contributes to.
-        let inner = |from: usize| shape[from..].iter().product::<usize>().max(1);
-        let channel: Box<dyn Fn(usize) -> usize> = match &self.node.op {
-            Op::Conv(_) => {
-                let per_channel = inner(1);
-                Box::new(move |i| i / per_channel)
-            }
+        // Runs of `run` elements belong to one channel; run `i` to channel `channel(i)`.
+        let taps = |from: usize| shape[from..].iter().product::<usize>();
+        let (run, channel): (usize, Box<dyn Fn(usize) -> usize>) = match &self.node.op {
+            Op::Conv(_) => (taps(1), Box::new(|i| i)),
             Op::ConvTranspose(a) => {
-                let (taps, per_group) = (inner(2), *shape.get(1)?);
+                let per_group = *shape.get(1)?;
                 let rows = shape[0].checked_div(a.groups)?.max(1);
-                Box::new(move |i| i / (taps * per_group) / rows * per_group + i / taps % per_group)
+                (taps(2), Box::new(move |i| i / per_group / rows * per_group + i % per_group))
             }
-            Op::Dense(a) if a.transposed => {
-                let k = inner(1);
-                Box::new(move |i| i / k)
-            }
+            Op::Dense(a) if a.transposed => (taps(1), Box::new(|i| i)),
             Op::Dense(_) => {
                 let n = *shape.get(1)?;
-                Box::new(move |i| i % n)
+                (1, Box::new(move |i| i % n))
             }
             _ => return None,
         };
-        let scaled: Option<Vec<f64>> =
-            values.iter().enumerate().map(|(i, w)| Some(w * scale.get(channel(i))?)).collect();
-        f32_tensor(shape, &scaled?)
+        let mut values = w.elements::<f32>()?.into_owned();
+        for (i, run) in values.chunks_mut(run.max(1)).enumerate() {
+            let factor = *scale.get(channel(i))?;
+            for v in run {
+                *v = (f64::from(*v) * factor) as f32;
+            }
+        }
+        Tensor::new(shape, &values).ok()
     }
 }
