@@ -88,22 +88,34 @@ fn rows(r: &Rewritten) -> (Vec<AppliedRow>, Vec<RemarkRow>) {
     (applied.collect(), remarks.collect())
 }
 
-pub(crate) fn explain(model: &Model, options: &Options, shapes: &[(&str, &[usize])]) -> Result<Explanation> {
+/// These shapes, completed by those the model fixes, and checked.
+fn key(model: &Model, shapes: &[(&str, &[usize])]) -> Result<Key> {
     let mut key = Vec::new();
     for info in model.inputs() {
         let given = shapes.iter().find(|(n, _)| *n == info.name).map(|(_, s)| s.to_vec());
-        let shape = given.or_else(|| info.known_shape()).ok_or_else(|| {
-            Error::invalid(format!("input '{}' has symbolic dimensions: give it a shape to explain", info.name))
-        })?;
+        let shape = given
+            .or_else(|| info.known_shape())
+            .ok_or_else(|| Error::invalid(format!("input '{}' has symbolic dimensions: give it a shape", info.name)))?;
         key.push((shape, None));
     }
     if let Some((name, _)) = shapes.iter().find(|(n, _)| !model.inputs().iter().any(|i| i.name == *n)) {
         return Err(Error::invalid(format!("there is no input '{name}'")));
     }
+    let key = Key(key);
+    bind::check_key(&model.0.graph, &key)?;
+    Ok(key)
+}
+
+/// The numbers of the model with these input shapes.
+pub(crate) fn stats_for(model: &Model, shapes: &[(&str, &[usize])]) -> Result<Stats> {
+    Ok(stats(&bind::bind(&model.0.graph, &key(model, shapes)?)?))
+}
+
+pub(crate) fn explain(model: &Model, options: &Options, shapes: &[(&str, &[usize])]) -> Result<Explanation> {
+    let key = key(model, shapes)?;
     let inner = &model.0;
-    bind::check_key(&inner.graph, &Key(key.clone()))?;
     let machine = model::machine(options);
-    let program = inner.program(options, &machine, &inner.registry(options), &Key(key))?;
+    let program = inner.program(options, &machine, &inner.registry(options), &key)?;
     let rewritten = inner.rewritten(options)?;
     let (applied, remarks) = rows(&rewritten);
     let m = program.plan.memory();

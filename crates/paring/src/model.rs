@@ -157,6 +157,14 @@ impl Model {
         explain::stats(&self.0.graph)
     }
 
+    /// As [`Model::stats`], with these shapes for the inputs whose dimensions are symbolic.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] where a shape is missing or wrong.
+    pub fn stats_for(&self, shapes: &[(&str, &[usize])]) -> Result<Stats> {
+        explain::stats_for(self, shapes)
+    }
+
     /// The graph as it is written, in text form.
     pub fn graph_text(&self) -> String {
         self.0.graph.to_text()
@@ -210,7 +218,13 @@ impl Inner {
     }
 
     /// The program for one set of shapes, from the cache or made anew.
-    pub fn program(&self, options: &Options, machine: &Machine, registry: &Registry, key: &Key) -> Result<Arc<Program>> {
+    pub fn program(
+        &self,
+        options: &Options,
+        machine: &Machine,
+        registry: &Registry,
+        key: &Key,
+    ) -> Result<Arc<Program>> {
         let fingerprint = fingerprint(options);
         {
             let mut programs = lock(&self.programs);
@@ -291,10 +305,7 @@ pub(crate) fn machine(options: &Options) -> Machine {
 
 /// Every kernel that comes with Paring. This is the one place where planner and kernels meet.
 pub fn builtin_registry() -> Registry {
-    Registry::empty()
-        .with(paring_reference::KERNELS)
-        .with(paring_vector::KERNELS)
-        .with(paring_dense::KERNELS)
+    Registry::empty().with(paring_reference::KERNELS).with(paring_vector::KERNELS).with(paring_dense::KERNELS)
 }
 
 /// Reads one tensor in ONNX's own format, as test data comes in.
