@@ -9,22 +9,13 @@ use std::sync::Arc;
 pub(crate) struct ReferenceEvaluator;
 
 impl paring_opt::Evaluator for ReferenceEvaluator {
-    fn evaluate(
-        &self,
-        graph: &Graph,
-        node: &Node,
-        inputs: &[Option<&Tensor>],
-    ) -> Result<Vec<Option<Tensor>>, String> {
+    fn evaluate(&self, graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
         evaluate(graph, node, inputs)
     }
 }
 
 /// The outputs of `node` for these inputs.
-pub(crate) fn evaluate(
-    graph: &Graph,
-    node: &Node,
-    inputs: &[Option<&Tensor>],
-) -> Result<Vec<Option<Tensor>>, String> {
+pub(crate) fn evaluate(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
     if node.op.is_data_dependent() {
         let outputs = paring_reference::evaluate_dynamic(&node.op, inputs).map_err(|e| e.to_string())?;
         return Ok(outputs.into_iter().map(Some).collect());

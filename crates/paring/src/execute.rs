@@ -56,9 +56,7 @@ pub(crate) fn execute(
     mut recorder: Option<&mut Recorder>,
 ) -> Result<()> {
     operands.caller_in.clear();
-    operands.caller_in.extend(
-        bindings.inputs.map(|b| RawOperand { ptr: b.as_ptr().cast_mut(), len: b.len() }),
-    );
+    operands.caller_in.extend(bindings.inputs.map(|b| RawOperand { ptr: b.as_ptr().cast_mut(), len: b.len() }));
     operands.caller_out.clear();
     operands.caller_out.extend(bindings.outputs.map(|b| RawOperand { ptr: b.as_mut_ptr(), len: b.len() }));
     check(plan, bindings.working_set, operands, parallel.workers())?;
@@ -93,9 +91,8 @@ pub(crate) fn execute(
         // SAFETY: `check` proved that the memory is as long as the plan asks; the planner places outputs and scratch
         // apart from everything that is still needed (`paring_plan::check`), and callers' slices are unique or shared
         // as Rust has it. Everything is initialised: buffers are zeroed when made.
-        let mut cx = unsafe {
-            RunCx::new(inputs, outputs, step.in_place, shared, own, memory.worker_scratch, parallel)
-        };
+        let mut cx =
+            unsafe { RunCx::new(inputs, outputs, step.in_place, shared, own, memory.worker_scratch, parallel) };
         match catch_unwind(AssertUnwindSafe(|| step.prepared.run(&mut cx))) {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(at_node(&step.name, step.op, e)),

@@ -108,8 +108,7 @@ fn ready_nodes(g: &Graph) -> Result<Vec<bool>> {
         let known = |v: ValueId| g.ty(v).known_shape().is_some();
         let producer_ready = |v: ValueId| g.producer(v).is_none_or(|(p, _)| ready[p.index()]);
         let operands = node.inputs.iter().flatten().all(|&v| known(v) && producer_ready(v));
-        let shapes =
-            node.op.shape_operands().iter().filter_map(|&i| node.input(i)).all(|v| g.constant(v).is_some());
+        let shapes = node.op.shape_operands().iter().filter_map(|&i| node.input(i)).all(|v| g.constant(v).is_some());
         ready[id.index()] =
             operands && shapes && !node.op.is_data_dependent() && node.outputs.iter().flatten().all(|&v| known(v));
     }

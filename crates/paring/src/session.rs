@@ -277,8 +277,7 @@ impl Session {
     fn is_prepared(&self) -> bool {
         self.program.is_some()
             && self.inputs.iter().zip(&self.key.0).all(|(i, (shape, elements))| {
-                i.shape.as_ref() == Some(shape)
-                    && elements.as_ref().is_none_or(|e| e.as_slice() == i.buffer.as_slice())
+                i.shape.as_ref() == Some(shape) && elements.as_ref().is_none_or(|e| e.as_slice() == i.buffer.as_slice())
             })
     }
 
@@ -371,7 +370,12 @@ impl Session {
     /// # Errors
     /// As for [`Session::run`]; [`ErrorKind::Invalid`] where a length, type or alignment is wrong;
     /// [`ErrorKind::Unsupported`] where an output's shape depends on data.
-    pub fn run_on(&mut self, inputs: &[View<'_>], outputs: &mut [ViewMut<'_>], working: Option<&mut [u8]>) -> Result<()> {
+    pub fn run_on(
+        &mut self,
+        inputs: &[View<'_>],
+        outputs: &mut [ViewMut<'_>],
+        working: Option<&mut [u8]>,
+    ) -> Result<()> {
         if !self.is_prepared() {
             self.prepare()?;
         }
