@@ -1,7 +1,7 @@
 //! Tables that fit the terminal, and stay whole in a pipe.
 
 use crate::output::Console;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 /// Side to which a column is flush.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,7 +20,7 @@ impl Grid {
     /// A table with these columns.
     pub fn new(console: &Console, columns: &[(&str, Side)]) -> Grid {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
         match console.width() {
             Some(w) => {
                 table.set_width(w).set_content_arrangement(ContentArrangement::Dynamic);

@@ -5,23 +5,14 @@ use crate::compute::{self, Watchdog, dims};
 use crate::exit::{Exit, Result};
 use crate::output::{Console, Ink, bytes, count, ms, shape};
 use crate::table::{Grid, Side, printable};
-use paring::{IoInfo, LayerReport, LayerStats, Model, Options, Stats};
+use paring::{IoInfo, LayerStats, Model, Stats};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 
 pub fn run(args: &InspectArgs, console: &Console) -> Result<Exit> {
     let _watchdog = Watchdog::start(args.model.time_limit());
     let (model, load) = compute::open(&args.model_file, &args.model)?;
     console.detail(&format!("opened in {:.1} ms", ms(load)));
-    let mut stats = model.stats();
-    let asked = !args.model.shapes.is_empty() || !args.model.sets.is_empty();
-    if asked || stats.macs.is_none() {
-        match bind(&model, &mut stats, &args.model) {
-            Ok(shapes) => console.note(&format!("counted with {shapes}")),
-            Err(f) if asked => return Err(f),
-            Err(f) => console.note(&format!("work unknown: {}", f.message)),
-        }
-    }
+    let stats = count_work(&model, &args.model, console)?;
     if console.json {
         console.emit(&to_json(args, &model, &stats))?;
     } else {
@@ -30,22 +21,25 @@ pub fn run(args: &InspectArgs, console: &Console) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-/// Counts the work of a model of symbolic dimensions for one set of input shapes, which it returns in words.
-fn bind(model: &Model, stats: &mut Stats, args: &ModelArgs) -> Result<String> {
-    let shapes = compute::input_shapes(model, args)?;
-    let named = compute::named_shapes(model, &shapes);
-    let options = Options::default().with_threads(1).with_optimize(false);
-    let explanation = model.explain(&options, &named)?;
-    let counted: HashMap<&str, &LayerReport> = explanation.layers.iter().map(|l| (l.name.as_str(), l)).collect();
-    for layer in &mut stats.layers {
-        if let Some(counted) = counted.get(layer.name.as_str()) {
-            layer.macs = Some(counted.macs);
+/// Counts; symbolic dimensions take the sizes asked for, or stay unknown where none can be told.
+fn count_work(model: &Model, args: &ModelArgs, console: &Console) -> Result<Stats> {
+    let asked = !args.shapes.is_empty() || !args.sets.is_empty();
+    if !asked && model.inputs().iter().all(|i| i.known_shape().is_some()) {
+        return Ok(model.stats());
+    }
+    match compute::input_shapes(model, args) {
+        Ok(shapes) => {
+            let named = compute::named_shapes(model, &shapes);
+            let words: Vec<_> = named.iter().map(|(name, dims)| format!("{name}={}", shape(dims))).collect();
+            console.note(&format!("counted with {}", printable(&words.join(", "))));
+            Ok(model.stats_for(&named)?)
+        }
+        Err(f) if asked => Err(f),
+        Err(f) => {
+            console.note(&f.message);
+            Ok(model.stats())
         }
     }
-    let macs = stats.layers.iter().map(|l| l.macs).sum::<Option<u64>>();
-    stats.macs = macs;
-    stats.flops = macs.map(|m| 2 * m);
-    Ok(named.iter().map(|(name, dims)| format!("{name}={}", shape(dims))).collect::<Vec<_>>().join(", "))
 }
 
 fn to_json(args: &InspectArgs, model: &Model, stats: &Stats) -> Value {
