@@ -1,6 +1,6 @@
 //! Epilogues: how many steps can be fused, their operands, and storing a tile.
 
-use crate::tile::{Panel, ROWS};
+use crate::tile::{Panel, ROWS, VECTORS};
 use paring_core::{
     DType,
     op::{Act, EpiOp},
@@ -179,7 +179,7 @@ impl Finish<'_> {
                 for r in 0..quick.residuals.min(RESIDUALS) {
                     for i in 0..PX {
                         for h in 0..NV {
-                            let at = y[i].add(panel.columns[h]).offset_from(self.out);
+                            let at = y[i].add(panel.column(h)).offset_from(self.out);
                             sums[i][h] = s.add(sums[i][h], s.load(self.residuals[r].offset(at)));
                         }
                     }
@@ -194,11 +194,11 @@ impl Finish<'_> {
                 }
                 for i in 0..PX {
                     for h in 0..NV {
-                        s.store(y[i].add(panel.columns[h]), sums[i][h]);
+                        s.store(y[i].add(panel.column(h)), sums[i][h]);
                     }
                 }
             } else {
-                let mut tile = [[0.0; 2 * LANES]; ROWS];
+                let mut tile = [[0.0; VECTORS * LANES]; ROWS];
                 for i in 0..PX {
                     for h in 0..NV {
                         s.store(tile[i].as_mut_ptr().add(h * LANES), sums[i][h]);
@@ -218,7 +218,7 @@ impl Finish<'_> {
         &self,
         s: S,
         panel: &Panel<'_>,
-        tile: &[[f32; 2 * LANES]],
+        tile: &[[f32; VECTORS * LANES]],
         y: &[*mut f32],
         vectors: usize,
     ) {
@@ -230,7 +230,7 @@ impl Finish<'_> {
 struct General<'a> {
     finish: &'a Finish<'a>,
     panel: &'a Panel<'a>,
-    tile: &'a [[f32; 2 * LANES]],
+    tile: &'a [[f32; VECTORS * LANES]],
     y: &'a [*mut f32],
     vectors: usize,
 }
@@ -244,7 +244,7 @@ impl Task for General<'_> {
             let lanes = self.panel.lanes.saturating_sub(h * LANES).min(LANES);
             for (row, &y) in self.tile.iter().zip(self.y) {
                 // SAFETY: `Finish::store` has the same conditions.
-                unsafe { self.vector(s, &row[h * LANES..][..LANES], y.wrapping_add(self.panel.columns[h]), h, lanes) }
+                unsafe { self.vector(s, &row[h * LANES..][..LANES], y.wrapping_add(self.panel.column(h)), h, lanes) }
             }
         }
     }

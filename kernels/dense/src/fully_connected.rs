@@ -88,7 +88,7 @@ impl<S: Simd> Kernel for Dense<S> {
         }
         offer.fused = fused;
         offer.packed_bytes = e.packed(&columns(e.columns, 1)) * size_of::<f32>();
-        offer.packed_format = if e.transposed { "dense-f32-panel16-nk" } else { "dense-f32-panel16-kn" }.into();
+        offer.packed_format = if e.transposed { "dense-f32-panels-nk" } else { "dense-f32-panels-kn" }.into();
         offer.in_place = epilogue::residuals(p, fused).next();
         out.push(offer);
         Ok(())
@@ -232,7 +232,8 @@ impl Task for Run<'_> {
             let (x, y) = (x.add(rows.start * e.depth), y.add(rows.start * e.columns));
             let mut first = panels.start;
             let row = |i: usize| (x.add(i * e.depth), y.add(i * e.columns));
-            let whole = |from: usize, n: usize| from + n <= panels.end && self.panel(from + n - 1).0 == 2;
+            let whole =
+                |from: usize, n: usize| from + n <= panels.end && (from..from + n).all(|i| self.panel(i).0 == 2);
             let ((x0, y0), (x1, y1), (x2, y2)) = (row(0), row(1 % rows.len()), row(2 % rows.len()));
             match rows.len() {
                 1 => {

@@ -50,7 +50,7 @@ pub fn panel<'a>(
 
 /// Rows that fit the caches next to a panel: at most a third of the second level.
 pub fn block(depth: usize) -> usize {
-    ((160 << 10) / (depth.max(1) * size_of::<f32>())).clamp(2 * tile::ROWS, MOST) / tile::ROWS * tile::ROWS
+    ((160 << 10) / (depth.max(1) * size_of::<f32>())).clamp(2 * tile::STEP, MOST) / tile::STEP * tile::STEP
 }
 
 /// Computes all rows against each panel: a block of rows against all panels, then the next.
@@ -82,6 +82,7 @@ pub unsafe fn product<'a, S: Simd>(
             // SAFETY: the caller's promise.
             unsafe {
                 match vectors {
+                    3 => tile::rows::<S, 3, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
                     2 => tile::rows::<S, 2, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
                     _ => tile::rows::<S, 1, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
                 }

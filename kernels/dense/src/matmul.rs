@@ -31,7 +31,7 @@ stamp! {
 /// Multiply-adds of a task.
 const TASK_MACS: usize = 1 << 20;
 /// Rows from which on it pays to bring a panel of the right operand together.
-const PACK_FROM: usize = 2 * tile::ROWS + 1;
+const PACK_FROM: usize = 2 * tile::STEP + 1;
 
 /// Matrices of a batch.
 #[derive(Clone, Debug)]

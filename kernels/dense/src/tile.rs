@@ -1,6 +1,9 @@
-//! The micro-kernel: a tile of rows (pixels) by 8 or 16 columns (channels).
+//! The micro-kernel: a tile of rows (pixels) by one to three vectors of columns (channels).
 //!
-//! Twelve accumulators, two vectors of weights and one broadcast make fifteen live vectors: with sixteen, LLVM spills.
+//! The common tile is 6 x 16: twelve accumulators, two vectors of weights and one broadcast make fifteen live vectors;
+//! with sixteen, LLVM spills. Remainders of eight channels take tiles of 3 x 24 (nine chains of sums still hide the
+//! latency of the multiply-add) or, alone, 8 x 8, which is bound by its loads.
+//!
 //! Rows are pointers, and the summed index runs through offsets shared by all rows, so that one kernel covers pointwise
 //! and spatial convolution, strides, dilation, channel selection and matrix products without rearranging the input.
 
@@ -9,7 +12,11 @@ use paring_kernel::Isa;
 use paring_simd::{LANES, Simd};
 
 /// Most rows of a tile.
-pub const ROWS: usize = 6;
+pub const ROWS: usize = 8;
+/// Most vectors of columns.
+pub const VECTORS: usize = 3;
+/// Rows come in multiples of this where there is a choice.
+pub const STEP: usize = 6;
 
 /// The summed index runs through consecutive elements; offsets are not used.
 pub const CONTIGUOUS: u8 = 0;
@@ -38,16 +45,34 @@ pub struct Panel<'a> {
     pub channel: usize,
     /// Columns that exist.
     pub lanes: usize,
-    /// Elements from an output pointer to the first and to the second vector of its row.
+    /// Elements from an output pointer to the first and to the second vector of its row; a third is as far again.
     pub columns: [usize; 2],
     /// The epilogue.
     pub finish: &'a Finish<'a>,
 }
 
-/// Rows of the tallest tile that fits the registers: two of the sixteen SSE registers make one vector.
+impl Panel<'_> {
+    /// Elements from an output pointer to vector `h` of its row.
+    #[inline(always)]
+    pub fn column(&self, h: usize) -> usize {
+        let [first, second] = self.columns;
+        first + h * (second - first)
+    }
+}
+
+/// Rows of the tallest tile that fits the registers.
 #[inline(always)]
-fn height<S: Simd>() -> usize {
-    if cfg!(target_arch = "x86_64") && matches!(S::ISA, Isa::Portable) { 2 } else { ROWS }
+fn height<S: Simd, const NV: usize>() -> usize {
+    // Two of the sixteen SSE registers make one vector.
+    let narrow = cfg!(target_arch = "x86_64") && matches!(S::ISA, Isa::Portable);
+    match (NV, narrow) {
+        (1, false) => 8,
+        (2, false) => 6,
+        (_, false) => 3,
+        (1, true) => 4,
+        (2, true) => 2,
+        (_, true) => 1,
+    }
 }
 
 /// Computes any number of rows against one panel of `NV` vectors, in tiles as equal as can be: nine tiles of five and
@@ -64,7 +89,7 @@ pub unsafe fn rows<S: Simd, const NV: usize, const WALK: u8>(
     y: &[*mut f32],
 ) {
     debug_assert_eq!(x.len(), y.len());
-    let tiles = x.len().div_ceil(height::<S>()).max(1);
+    let tiles = x.len().div_ceil(height::<S, NV>()).max(1);
     let (each, more) = (x.len() / tiles, x.len() % tiles);
     let mut at = 0;
     for t in 0..tiles {
@@ -73,9 +98,11 @@ pub unsafe fn rows<S: Simd, const NV: usize, const WALK: u8>(
         unsafe {
             let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
             match n {
-                6 => tile::<S, 6, NV, WALK>(s, panel, x, y),
-                5 => tile::<S, 5, NV, WALK>(s, panel, x, y),
-                4 => tile::<S, 4, NV, WALK>(s, panel, x, y),
+                8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y),
+                7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y),
+                6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y),
+                5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y),
+                4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y),
                 3 => tile::<S, 3, NV, WALK>(s, panel, x, y),
                 2 => tile::<S, 2, NV, WALK>(s, panel, x, y),
                 1 => tile::<S, 1, NV, WALK>(s, panel, x, y),
@@ -117,7 +144,12 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
     x: [*const f32; PX],
 ) -> [[S::V; NV]; PX] {
     // Few accumulators wait for each other: then odd terms go to a second set.
-    let split = PX * NV <= 6 && height::<S>() == ROWS;
+    let few = match NV {
+        1 => PX <= 5,
+        2 => PX <= 3,
+        _ => PX == 1,
+    };
+    let split = few && height::<S, 2>() > 2;
     let mut init = [s.splat(0.0); NV];
     let mut odd = [init; PX];
     for h in 0..NV {

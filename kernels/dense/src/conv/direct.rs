@@ -78,7 +78,7 @@ pub(super) fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
 /// Names what the packed bytes depend on besides the weights: for a transposed convolution also how its taps fall into
 /// phases.
 fn packed_format(g: &Geometry, kind: &str, walk: lower::Walk) -> String {
-    let mut name = format!("{kind}-f32-panel16-{}-g{}", walk.name(), g.groups);
+    let mut name = format!("{kind}-f32-panels-{}-g{}", walk.name(), g.groups);
     for phase in g.phases.iter().filter(|_| g.transposed) {
         name += "-";
         for tap in &phase.taps {

@@ -121,7 +121,7 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
         let mut y = [self.shared.y; MOST];
         let all = self.work.pixels.len();
         let blocks = all.div_ceil(lowered.block.min(MOST)).max(1);
-        let each = all.div_ceil(blocks).next_multiple_of(tile::ROWS).min(MOST);
+        let each = all.div_ceil(blocks).next_multiple_of(tile::STEP).min(MOST);
         let mut cursor = Cursor::new(self.shared, &phase.phase, self.work.pixels.start);
         let mut left = all;
         while left > 0 {
@@ -144,6 +144,7 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
                 // channels of the output are those of its layout, and no other task has them.
                 unsafe {
                     match p.columns.vectors {
+                        3 => tile::rows::<S, 3, WALK>(s, &Panel { step: 24, ..panel }, &x[..n], &y[..n]),
                         2 => tile::rows::<S, 2, WALK>(s, &Panel { step: 16, ..panel }, &x[..n], &y[..n]),
                         _ => tile::rows::<S, 1, WALK>(s, &Panel { step: 8, ..panel }, &x[..n], &y[..n]),
                     }

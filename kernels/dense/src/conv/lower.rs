@@ -173,8 +173,7 @@ impl Geometry {
                 c.groups.len().checked_mul(depth)?.checked_mul(phase.taps.len())?.checked_mul(16)?;
                 let n = self.rows(walk, c, phase.taps.len()) * c.width();
                 packed = packed.checked_add(n).filter(|&n| n <= isize::MAX as usize / 8)?;
-                // A single vector runs at some three quarters of the rate.
-                macs += n as f64 * pixels * if c.vectors == 2 { 1.0 } else { 1.3 };
+                macs += n as f64 * pixels * c.slowdown();
             }
         }
         Some((packed, macs))
