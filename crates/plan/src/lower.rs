@@ -195,7 +195,13 @@ impl Builder<'_> {
         head_outputs[0] = Some(middle);
         let step = epilogue[fused];
         let rest = epilogue[fused + 1..].to_vec();
-        self.split_epilogue(name.clone(), op.clone(), inputs.clone(), head_outputs, epilogue[..fused].to_vec())?;
+        let mut head_inputs = inputs.clone();
+        for i in epilogue[fused..].iter().filter_map(EpiOp::input) {
+            if let Some(input) = head_inputs.get_mut(i) {
+                *input = None;
+            }
+        }
+        self.split_epilogue(name.clone(), op.clone(), head_inputs, head_outputs, epilogue[..fused].to_vec())?;
         self.separate_step(&name, &op, step, rest, &inputs, middle, target)
     }
 
@@ -290,12 +296,16 @@ pub(crate) fn candidates(
 
 /// Whether the layouts of an offer can be those of the operands.
 fn fits(p: &Problem, o: &Offer) -> bool {
+    let left: Vec<usize> = p.epilogue.iter().skip(o.fused).filter_map(EpiOp::input).collect();
     let inputs_fit = o.inputs.len() == p.inputs.len()
-        && o.inputs.iter().zip(&p.inputs).all(|(l, x)| match (l, x) {
+        && o.inputs.iter().zip(&p.inputs).enumerate().all(|(i, (l, x))| match (l, x) {
+            (None, _) if left.contains(&i) => true,
             (Some(l), Some(x)) => x.bytes(*l).is_some(),
             (Some(_), None) => false,
-            // What is not read while running must be known before.
-            (None, x) => x.as_ref().is_none_or(|x| x.constant.is_some()) || matches!(p.op, Op::Shape(_) | Op::Size | Op::EyeLike(_)),
+            // What is not read while running must be known before, be nothing but a shape, or belong to a step of the
+            // epilogue that is left to others.
+            (None, None) => true,
+            (None, Some(x)) => x.constant.is_some() || matches!(p.op, Op::Shape(_) | Op::Size | Op::EyeLike(_)),
         });
     let outputs_fit = o.outputs.len() == p.outputs.len()
         && o.outputs.iter().zip(&p.outputs).all(|(l, y)| y.as_ref().is_none_or(|y| y.bytes(*l).is_some()));
