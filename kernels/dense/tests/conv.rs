@@ -2,8 +2,12 @@
 
 mod support;
 
-use paring_core::op::Padding;
-use support::{Random, case::Case};
+use paring_core::{
+    DType, Op,
+    op::{ConvAttrs, Padding},
+};
+use paring_kernel::{Operand, Problem};
+use support::{Random, case::Case, operand};
 
 const NAMES: &[&str] = &["conv_direct"];
 
@@ -106,6 +110,51 @@ fn random_problems() {
         };
         if case.output().is_some() {
             ran += case.check(&mut r, NAMES, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn problems_that_contradict_themselves_are_rejected_with_a_reason() {
+    let mut r = Random(6);
+    let base = |attrs: ConvAttrs, w: &[usize], y: &[usize], constant: bool, r: &mut Random| Problem {
+        name: "conv".into(),
+        op: Op::Conv(attrs),
+        inputs: vec![
+            Some(Operand::new(DType::F32, &[1, 8, 6, 6])),
+            Some(operand(w, &r.floats(w.iter().product()), constant)),
+        ],
+        outputs: vec![Some(Operand::new(DType::F32, y))],
+        epilogue: vec![],
+        numerics: Default::default(),
+    };
+    let attrs = Case::new(&[1, 8, 6, 6], 8, &[3, 3]).attrs;
+    let (w, y) = ([8, 8, 3, 3], [1, 8, 4, 4]);
+    let with = |change: &dyn Fn(&mut ConvAttrs)| {
+        let mut a = attrs.clone();
+        change(&mut a);
+        a
+    };
+    let far = Padding::Explicit { before: vec![1 << 40; 2], after: vec![1 << 40; 2] };
+    let problems = [
+        (base(attrs.clone(), &w, &y, false, &mut r), "not constant"),
+        (base(attrs.clone(), &w, &[1, 8, 5, 4], true, &mut r), "extent"),
+        (base(attrs.clone(), &[8, 4, 3, 3], &y, true, &mut r), "groups"),
+        (base(with(&|a| a.groups = 0), &w, &y, true, &mut r), "groups"),
+        (base(with(&|a| a.stride = vec![0, 1]), &w, &y, true, &mut r), "attributes"),
+        (base(with(&|a| a.dilation = vec![usize::MAX; 2]), &w, &y, true, &mut r), "extent"),
+        (base(with(&|a| a.select = Some(vec![8; 8])), &w, &y, true, &mut r), "groups"),
+        (base(with(&|a| a.padding = far.clone()), &w, &y, true, &mut r), ""),
+        (base(with(&|a| (a.padding, a.stride) = (far.clone(), vec![1 << 39; 2])), &w, &y, true, &mut r), "dwarfs"),
+    ];
+    let machine = paring_simd::machine();
+    for (p, reason) in &problems {
+        for kernel in paring_dense::KERNELS.iter().filter(|k| k.descriptor().name.starts_with("conv_direct")) {
+            let mut offers = vec![];
+            match kernel.offers(p, &machine, &mut offers) {
+                Err(why) => assert!(why.to_string().contains(reason), "{why} rather than {reason}"),
+                Ok(()) => assert!(reason.is_empty(), "{:?} is not rejected: {reason}", p.op),
+            }
         }
     }
 }
