@@ -38,7 +38,7 @@ fn data() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("data/zoo")
 }
 
-fn read(path: PathBuf) -> Result<Vec<u8>, ZooError> {
+pub(crate) fn read(path: PathBuf) -> Result<Vec<u8>, ZooError> {
     std::fs::read(&path).map_err(|source| ZooError::Read { path: path.display().to_string(), source })
 }
 
