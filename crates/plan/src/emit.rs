@@ -226,7 +226,8 @@ impl Emitter<'_> {
     /// Producers write straight into the parts of the output, where they can; what cannot is copied.
     fn concat(&mut self, low: &Lowered, node: LNode, a: usize, parts: &[Part]) -> Result<(), PlanError> {
         let layout = output_layout(&node, a, 0);
-        let whole = self.outputs(low, &node, a)?[0].ok_or_else(|| PlanError::Internal("concat without output".into()))?;
+        let whole =
+            self.outputs(low, &node, a)?[0].ok_or_else(|| PlanError::Internal("concat without output".into()))?;
         let mut copied = 0;
         for (v, part) in node.inputs.iter().zip(parts) {
             let Some(v) = *v else { continue };

@@ -59,12 +59,7 @@ impl PackCache {
     }
 }
 
-pub(crate) fn finish(
-    low: Lowered,
-    placed: Placed,
-    cache: &PackCache,
-    options: &Options,
-) -> Result<Plan, PlanError> {
+pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &Options) -> Result<Plan, PlanError> {
     let Placed { emitted, in_place, offsets, arena_bytes } = placed;
     let mut memory = Memory { arena: arena_bytes, ..Memory::default() };
     for step in &emitted.steps {
@@ -98,11 +93,8 @@ pub(crate) fn finish(
     let mut steps = Vec::with_capacity(emitted.steps.len());
     let mut seen: HashMap<usize, usize> = HashMap::new();
     for (s, step) in emitted.steps.iter().enumerate() {
-        let fail = |source| PlanError::Kernel {
-            node: step.problem.name.clone(),
-            op: step.problem.op.name().into(),
-            source,
-        };
+        let fail =
+            |source| PlanError::Kernel { node: step.problem.name.clone(), op: step.problem.op.name().into(), source };
         let packed = cache.packed(step).map_err(fail)?;
         seen.insert(Arc::as_ptr(&packed) as usize, packed.data.as_slice().len());
         let prepared: Arc<dyn Prepared> =
@@ -127,7 +119,7 @@ pub(crate) fn finish(
     let kept = emitted.kept.iter().map(|(name, v)| (name.clone(), slot(*v))).collect();
     let io = io_slots(&low);
     let Emitted { constants, layers, .. } = emitted;
-    let constants = constants.iter().map(|t| aligned(t)).collect::<Result<Vec<_>, _>>()?;
+    let constants = constants.iter().map(aligned).collect::<Result<Vec<_>, _>>()?;
     memory.constants = constants.iter().map(|t| t.bytes().len()).sum();
     if let Some(limit) = options.max_memory {
         let needed = memory.working_set(1).saturating_add(memory.packed);

@@ -86,9 +86,8 @@ impl Pbqp {
         }
         let mut choice = vec![0; n];
         for (u, around) in reduced.into_iter().rev() {
-            choice[u] = fixed[u].unwrap_or_else(|| {
-                self.cheapest(u, |s, i| around.iter().map(|&v| s.edge(u, v, i, choice[v])).sum())
-            });
+            choice[u] = fixed[u]
+                .unwrap_or_else(|| self.cheapest(u, |s, i| around.iter().map(|&v| s.edge(u, v, i, choice[v])).sum()));
         }
         choice
     }
@@ -103,8 +102,7 @@ impl Pbqp {
     }
 
     fn reduce_one(&mut self, u: usize, v: usize) {
-        let gain: Vec<f64> =
-            (0..self.costs[v].len()).map(|j| self.best_over(u, |i| self.edge(u, v, i, j))).collect();
+        let gain: Vec<f64> = (0..self.costs[v].len()).map(|j| self.best_over(u, |i| self.edge(u, v, i, j))).collect();
         for (j, g) in gain.into_iter().enumerate() {
             self.add_cost(v, j, g);
         }

@@ -29,7 +29,8 @@ pub(crate) fn parts(p: &Problem, o: &Offer) -> Option<Parts> {
         Op::Concat(a) => {
             let whole = p.output(0)?;
             let layout = *o.outputs.first()?;
-            if o.inputs.iter().any(|&l| l != Some(layout)) || p.inputs.iter().flatten().any(|x| x.dtype != whole.dtype) {
+            if o.inputs.iter().any(|&l| l != Some(layout)) || p.inputs.iter().flatten().any(|x| x.dtype != whole.dtype)
+            {
                 return None;
             }
             let axis = normalize_axis(a.axis, whole.shape.len()).ok()?;
@@ -43,8 +44,7 @@ pub(crate) fn parts(p: &Problem, o: &Offer) -> Option<Parts> {
             if o.outputs.iter().any(|&l| l != layout) {
                 return None;
             }
-            let lengths: Vec<usize> =
-                p.outputs.iter().map(|x| Some(x.as_ref()?.shape[axis])).collect::<Option<_>>()?;
+            let lengths: Vec<usize> = p.outputs.iter().map(|x| Some(x.as_ref()?.shape[axis])).collect::<Option<_>>()?;
             (lengths.iter().sum::<usize>() == whole.shape[axis]).then_some(())?;
             along(whole, layout, axis, &lengths).map(Parts::Outputs)
         }
@@ -142,8 +142,7 @@ fn take_over(e: &mut Emitted) -> Vec<Option<usize>> {
     for s in 0..e.steps.len() {
         let step = &e.steps[s];
         let Some(i) = step.offer.in_place else { continue };
-        let (Some(from), Some(to)) =
-            (step.inputs.get(i).copied().flatten(), step.outputs.first().copied().flatten())
+        let (Some(from), Some(to)) = (step.inputs.get(i).copied().flatten(), step.outputs.first().copied().flatten())
         else {
             continue;
         };
