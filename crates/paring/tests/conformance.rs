@@ -1,0 +1,240 @@
+//! Every kernel, in every way in which it offers to run a problem, against the reference.
+
+use paring::kernel::{Kernel, Machine, NumericClass, Offer, Operand, Parallel, RawOperand, RunCx, Serial};
+use paring_core::{AlignedBuf, DType, Layout, Tensor};
+use paring_testkit::problems::{Case, cases};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Kernels that no generated problem reaches, and why.
+const NEVER: [(&str, &str); 1] =
+    [("select_reference", "shapes that depend on data are resolved between the stages of a run, not by a kernel")];
+
+/// Several workers that take turns: shows whether tasks depend on each other or on who does them.
+struct Turns(usize);
+
+impl Parallel for Turns {
+    fn workers(&self) -> usize {
+        self.0
+    }
+
+    fn run(&self, tasks: usize, f: &(dyn Fn(usize, usize) + Sync)) {
+        let next = AtomicUsize::new(tasks);
+        std::thread::scope(|scope| {
+            for worker in 0..self.0 {
+                let next = &next;
+                scope.spawn(move || {
+                    let take = || next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+                    while let Ok(n) = take() {
+                        f(n - 1, worker);
+                    }
+                });
+            }
+        });
+    }
+}
+
+fn physical_index(shape: &[usize], block: usize, i: usize) -> usize {
+    let plane: usize = shape[2..].iter().product();
+    let (n, c, s) = (i / plane / shape[1], i / plane % shape[1], i % plane);
+    ((n * shape[1].div_ceil(block) + c / block) * plane + s) * block + c % block
+}
+
+fn from_plain(t: &Tensor, layout: Layout) -> AlignedBuf {
+    let Layout::Blocked(block) = layout else { return AlignedBuf::from_bytes(t.bytes()).unwrap() };
+    let size = t.dtype().bits() / 8;
+    let mut buffer = AlignedBuf::zeroed(layout.elements(t.shape()).unwrap() * size).unwrap();
+    for (i, element) in t.bytes().chunks_exact(size).enumerate() {
+        let at = physical_index(t.shape(), block.into(), i) * size;
+        buffer.as_mut_slice()[at..at + size].copy_from_slice(element);
+    }
+    buffer
+}
+
+/// The elements in logical order; an error where a padding lane is not zero.
+fn to_plain(o: &Operand, layout: Layout, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let Layout::Blocked(block) = layout else { return Ok(bytes.to_vec()) };
+    let size = o.dtype.bits() / 8;
+    let mut padding = bytes.to_vec();
+    let mut plain = Vec::with_capacity(o.len() * size);
+    for i in 0..o.len() {
+        let at = physical_index(&o.shape, block.into(), i) * size;
+        plain.extend_from_slice(&bytes[at..at + size]);
+        padding[at..at + size].fill(0);
+    }
+    // A zero may be negative: it adds nothing either way.
+    let zero = |e: &[u8]| e.iter().all(|&b| b == 0) || (o.dtype == DType::F32 && e == (-0f32).to_le_bytes());
+    match padding.chunks_exact(size).all(zero) {
+        true => Ok(plain),
+        false => Err("padding lanes are not zero".into()),
+    }
+}
+
+fn tolerance(class: NumericClass) -> f64 {
+    match class {
+        NumericClass::Exact => 0.0,
+        NumericClass::Reassociated => 1e-5,
+        NumericClass::Transformed => 5e-5,
+        NumericClass::Reduced => 1e-2,
+    }
+}
+
+/// Checks `found` against `expected`, where elements may differ by `tolerance` of the RMS, or of themselves where they
+/// are larger.
+fn close(found: &[u8], expected: &Tensor, tolerance: f64) -> Result<(), String> {
+    if expected.dtype() != DType::F32 {
+        return if found == expected.bytes() { Ok(()) } else { Err("elements differ".into()) };
+    }
+    let found: Vec<f32> = bytemuck::pod_collect_to_vec(found);
+    let expected = expected.elements::<f32>().unwrap();
+    if found.len() != expected.len() {
+        return Err(format!("{} elements instead of {}", found.len(), expected.len()));
+    }
+    let finite: Vec<f64> = expected.iter().filter(|e| e.is_finite()).map(|&e| f64::from(e)).collect();
+    let rms = (finite.iter().map(|e| e * e).sum::<f64>() / finite.len().max(1) as f64).sqrt();
+    for (i, (&f, &e)) in found.iter().zip(expected.iter()).enumerate() {
+        let same = f == e || (f.is_nan() && e.is_nan());
+        let error = (f64::from(f) - f64::from(e)).abs();
+        if !same && !matches!(error.partial_cmp(&(tolerance * rms.max(f64::from(e).abs()))), Some(o) if o.is_le()) {
+            return Err(format!("element {i} is {f}, not {e} (RMS {rms:.2e})"));
+        }
+    }
+    Ok(())
+}
+
+type Outputs = Vec<Option<Vec<u8>>>;
+
+/// Runs one offer; outputs and scratch hold NaNs before.
+fn run(
+    case: &Case,
+    k: &dyn Kernel,
+    o: &Offer,
+    parallel: &dyn Parallel,
+    place: Option<usize>,
+) -> Result<Outputs, String> {
+    let p = &case.problem;
+    let packed = k.pack(p, o).map_err(|e| e.to_string())?;
+    if packed.data.as_slice().len() != o.packed_bytes {
+        return Err(format!("{} packed bytes instead of {}", packed.data.as_slice().len(), o.packed_bytes));
+    }
+    let prepared = k.prepare(p, o, Arc::new(packed)).map_err(|e| e.to_string())?;
+    let layouts = o.inputs.iter().copied().chain(std::iter::repeat(None));
+    let mut inputs: Vec<Option<AlignedBuf>> =
+        case.inputs.iter().zip(layouts).map(|(t, l)| Some(from_plain(t.as_ref()?, l?))).collect();
+    let nan = |bytes: usize| {
+        let mut b = AlignedBuf::zeroed(bytes).unwrap();
+        b.as_mut_slice().fill(0xff);
+        b
+    };
+    let output = |(y, &l): (&Option<Operand>, &Layout)| Some(nan(y.as_ref()?.bytes(l)?));
+    let mut outputs: Vec<Option<AlignedBuf>> = p.outputs.iter().zip(&o.outputs).map(output).collect();
+    if let Some(i) = place {
+        outputs[0] = inputs[i].take();
+    }
+    let raw = |b: &mut AlignedBuf| RawOperand { ptr: b.as_mut_ptr(), len: b.as_slice().len() };
+    let mut ins: Vec<Option<RawOperand>> = inputs.iter_mut().map(|b| b.as_mut().map(raw)).collect();
+    let outs: Vec<Option<RawOperand>> = outputs.iter_mut().map(|b| b.as_mut().map(raw)).collect();
+    if let Some(i) = place {
+        ins[i] = outs[0];
+    }
+    let (mut shared, mut own) = (nan(o.scratch.shared), nan(o.scratch.per_worker * parallel.workers()));
+    let (shared, own) = (raw(&mut shared), raw(&mut own));
+    // SAFETY: all buffers live through the run, are initialised, aligned and of the lengths of their layouts; they are
+    // disjoint, but for output 0 and the input it takes over.
+    let mut cx = unsafe { RunCx::new(&ins, &outs, place, shared, own, o.scratch.per_worker, parallel) };
+    prepared.run(&mut cx).map_err(|e| e.to_string())?;
+    Ok(outputs.into_iter().map(|b| b.map(|b| b.as_slice().to_vec())).collect())
+}
+
+fn check(case: &Case, k: &dyn Kernel, o: &Offer, m: &Machine) -> Result<(), String> {
+    let cost = k.cost(&case.problem, o, m);
+    if !(cost.ns.is_finite() && cost.ns > 0.0) {
+        return Err(format!("costs {} ns", cost.ns));
+    }
+    if o.numerics > k.descriptor().numerics {
+        return Err("is less exact than its kernel says".into());
+    }
+    let mut p = case.problem.clone();
+    p.epilogue.truncate(o.fused);
+    let inputs: Vec<Option<&Tensor>> = case.inputs.iter().map(Option::as_ref).collect();
+    let expected = paring_reference::evaluate(&p, &inputs).map_err(|e| format!("reference: {e}"))?;
+    let one = run(case, k, o, &Serial, None)?;
+    if run(case, k, o, &Turns(3), None)? != one {
+        return Err("three workers give other bits".into());
+    }
+    if let Some(i) = o.in_place
+        && run(case, k, o, &Serial, Some(i))? != one
+    {
+        return Err("in place gives other bits".into());
+    }
+    for (i, (found, expected)) in one.iter().zip(&expected).enumerate() {
+        let (Some(found), Some(expected), Some(operand)) = (found, expected, case.problem.output(i)) else { continue };
+        let plain = to_plain(operand, o.outputs[i], found).map_err(|e| format!("output {i}: {e}"))?;
+        close(&plain, expected, tolerance(o.numerics)).map_err(|e| format!("output {i}: {e}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_kernel_agrees_with_the_reference() {
+    let registry = paring::builtin_registry();
+    let machine = Machine::generic(paring_simd::detect());
+    let ops: BTreeSet<&str> = registry.iter().flat_map(|k| k.descriptor().ops.iter().copied()).collect();
+    let mut exercised: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut wrong: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let mut unserved = Vec::new();
+    for case in ops.iter().flat_map(|op| (0..2).flat_map(|seed| cases(op, seed))) {
+        let mut served = false;
+        for k in registry.candidates(&case.problem, &machine) {
+            let name = k.descriptor().name;
+            let mut offers = Vec::new();
+            match k.offers(&case.problem, &machine, &mut offers) {
+                Ok(()) => served |= !offers.is_empty(),
+                Err(reason) => assert!(!reason.0.is_empty(), "{name} declines without a reason"),
+            }
+            for o in &offers {
+                *exercised.entry(name).or_default() += 1;
+                if let Err(e) = check(&case, k, o, &machine) {
+                    let shapes: Vec<_> = case.problem.inputs.iter().flatten().map(|i| (&i.shape, i.dtype)).collect();
+                    let (op, epilogue) = (&case.problem.op, &case.problem.epilogue);
+                    let what = format!("{e}: {op:?} + {epilogue:?} of {shapes:?} by {:?} -> {:?}", o.inputs, o.outputs);
+                    wrong.entry(format!("{name} on {}", op.name())).or_insert((0, what)).0 += 1;
+                }
+            }
+        }
+        if !served {
+            unserved.push(format!("{:?}", case.problem.op));
+        }
+    }
+    for (name, offers) in &exercised {
+        println!("{name}: {offers} offers");
+    }
+    let list: Vec<String> = wrong.iter().map(|(k, (n, first))| format!("{k}, {n} times, first: {first}")).collect();
+    assert!(list.is_empty(), "{}", list.join("\n"));
+    assert!(unserved.is_empty(), "no kernel for {unserved:?}");
+    for k in registry.iter() {
+        let d = k.descriptor();
+        let reason = NEVER.iter().find(|(n, _)| *n == d.name);
+        let reached = exercised.contains_key(d.name);
+        if machine.isa.has(d.isa) {
+            assert_eq!(reached, reason.is_none(), "{}: reached {reached}, exempt {reason:?}", d.name);
+        }
+    }
+}
+
+#[test]
+fn the_generators_are_deterministic_and_cover_every_operator() {
+    for k in paring::builtin_registry().iter() {
+        for op in k.descriptor().ops {
+            let data_dependent = ["Unique", "NonMaxSuppression", "NonZero", "Compress"].contains(op);
+            let (a, b) = (cases(op, 1), cases(op, 1));
+            assert_eq!(a.is_empty(), data_dependent, "{op}");
+            assert!(a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.problem == b.problem), "{op}");
+        }
+    }
+}
