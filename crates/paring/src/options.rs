@@ -148,8 +148,6 @@ pub struct Limits {
     pub tensor_bytes: usize,
     /// Bytes of working memory of a session.
     pub arena_bytes: usize,
-    /// Bytes that folding constants may make in all.
-    pub folded_bytes: usize,
 }
 
 impl Default for Limits {
@@ -159,7 +157,6 @@ impl Default for Limits {
             nodes: 100_000,
             tensor_bytes: 4 << 30,
             arena_bytes: 8 << 30,
-            folded_bytes: 1 << 30,
         }
     }
 }

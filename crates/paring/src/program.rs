@@ -37,14 +37,13 @@ pub(crate) struct Tools<'a> {
 
 impl Tools<'_> {
     fn plan_options(&self, graph: &Graph) -> paring_plan::Options {
-        let mut o = paring_plan::Options::default();
-        o.numerics = self.options.numerics;
-        o.arena_limit = self.options.limits.arena_bytes;
-        o.max_memory = self.options.max_memory;
-        if self.options.keep_intermediates {
-            o.keep = graph.nodes().flat_map(|(_, n)| n.outputs.iter().flatten().copied()).collect();
+        let all = || graph.nodes().flat_map(|(_, n)| n.outputs.iter().flatten().copied()).collect();
+        paring_plan::Options {
+            numerics: self.options.numerics,
+            arena_limit: self.options.limits.arena_bytes,
+            max_memory: self.options.max_memory,
+            keep: if self.options.keep_intermediates { all() } else { Vec::new() },
         }
-        o
     }
 
     /// Lowers `graph`, or as much of it as has known shapes.
