@@ -255,7 +255,13 @@ pub fn keeps_zero(act: Act) -> bool {
         Act::Sigmoid | Act::Softplus => false,
         // A negative threshold lets zero through, to be shifted.
         Act::Shrink { bias, lambda } => lambda >= 0.0 || bias == 0.0,
-        Act::LeakyRelu(_) | Act::ThresholdedRelu(_) | Act::Relu | Act::Tanh | Act::HardSwish | Act::Gelu | Act::GeluTanh => true,
+        Act::LeakyRelu(_)
+        | Act::ThresholdedRelu(_)
+        | Act::Relu
+        | Act::Tanh
+        | Act::HardSwish
+        | Act::Gelu
+        | Act::GeluTanh => true,
         Act::Softsign | Act::Mish => true,
         Act::Swish(a) | Act::Elu(a) => a.is_finite(),
         Act::Celu(a) => a.is_finite() && a != 0.0,
