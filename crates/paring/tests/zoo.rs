@@ -10,9 +10,9 @@ use std::time::Instant;
 /// Relative to the RMS of an output.
 const TOLERANCE: f64 = 1e-4;
 /// Networks that take signs of computed values: a rounding difference can flip one and grow from there, so that only
-/// the RMS of the difference means something.
+/// the RMS of the difference means something. One early sign makes 0.1; unrelated results would differ by 1.4.
 const BINARY: [&str; 2] = ["bireal_resnet18", "xnor_resnet18"];
-const BINARY_TOLERANCE: f64 = 0.1;
+const BINARY_TOLERANCE: f64 = 0.3;
 
 #[derive(Clone, Copy)]
 struct Mode {
