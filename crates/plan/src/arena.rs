@@ -45,7 +45,7 @@ mod tests {
     fn lives_that_meet_never_overlap_and_others_share() {
         let life = |first, last, bytes| Some(Life { first, last, bytes });
         let lives = [life(0, 1, 1000), life(1, 2, 500), life(2, 3, 1000), None, life(0, 3, 10)];
-        let (offsets, total) = super::offsets(&lives);
+        let (offsets, total) = offsets(&lives);
         for i in 0..lives.len() {
             for j in 0..i {
                 let (Some(a), Some(b)) = (lives[i], lives[j]) else { continue };
