@@ -152,11 +152,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits {
-            model_bytes: 8 << 30,
-            nodes: 100_000,
-            tensor_bytes: 4 << 30,
-            arena_bytes: 8 << 30,
-        }
+        Limits { model_bytes: 8 << 30, nodes: 100_000, tensor_bytes: 4 << 30, arena_bytes: 8 << 30 }
     }
 }
