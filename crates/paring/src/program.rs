@@ -49,7 +49,11 @@ impl Tools<'_> {
     /// Lowers `graph`, or as much of it as has known shapes.
     pub fn program(&self, mut graph: Graph) -> Result<Program> {
         bind::settle_shapes(&mut graph)?;
-        let ready = ready_nodes(&graph)?;
+        let mut ready = ready_nodes(&graph)?;
+        if graph.nodes().any(|(id, _)| !ready[id.index()]) {
+            fold_small(&mut graph)?;
+            ready = ready_nodes(&graph)?;
+        }
         let options = self.plan_options(&graph);
         let all = graph.nodes().all(|(id, _)| ready[id.index()]);
         if all {
@@ -69,26 +73,7 @@ impl Tools<'_> {
             graph.make_constant(v, Arc::new(t));
         }
         graph.remove_dead();
-        let mut progress = false;
-        for id in graph.order()? {
-            bind::settle_shapes(&mut graph)?;
-            graph.reinfer(id)?;
-            let Some(node) = graph.node(id).cloned() else { continue };
-            let constants: Option<Vec<Option<Arc<Tensor>>>> =
-                node.inputs.iter().map(|v| v.map_or(Some(None), |v| graph.constant(v).cloned().map(Some))).collect();
-            let Some(constants) = constants else { continue };
-            let inputs: Vec<Option<&Tensor>> = constants.iter().map(Option::as_deref).collect();
-            let outputs = evaluate::evaluate(&graph, &node, &inputs).map_err(|e| {
-                Error::new(ErrorKind::Data, format!("node '{}' ({}): {e}", node.name, node.op.name())).at(&node.name)
-            })?;
-            for (v, t) in node.outputs.iter().zip(outputs) {
-                if let (Some(v), Some(t)) = (*v, t) {
-                    graph.make_constant(v, Arc::new(t));
-                }
-            }
-            graph.remove(id);
-            progress = true;
-        }
+        let progress = fold_small(&mut graph)?;
         if !progress {
             let stuck = graph.nodes().next().map_or(String::new(), |(_, n)| format!("'{}' ({})", n.name, n.op.name()));
             let message = format!("node {stuck}: its shape stays unknown even after everything before it has run");
@@ -96,6 +81,37 @@ impl Tools<'_> {
         }
         Ok(graph)
     }
+}
+
+/// Evaluates data-dependent operators, and the arithmetic on shapes, as far as their operands are known; everything
+/// larger is left to a plan. Whether anything was evaluated.
+fn fold_small(graph: &mut Graph) -> Result<bool> {
+    const SMALL: usize = 64;
+    let mut progress = false;
+    for id in graph.order()? {
+        bind::settle_shapes(graph)?;
+        graph.reinfer(id)?;
+        let Some(node) = graph.node(id).cloned() else { continue };
+        let constants: Option<Vec<Option<Arc<Tensor>>>> =
+            node.inputs.iter().map(|v| v.map_or(Some(None), |v| graph.constant(v).cloned().map(Some))).collect();
+        let Some(constants) = constants else { continue };
+        let small = |v: ValueId| graph.ty(v).known_shape().is_some_and(|s| s.iter().product::<usize>() <= SMALL);
+        if !node.op.is_data_dependent() && !node.outputs.iter().flatten().all(|&v| small(v)) {
+            continue;
+        }
+        let inputs: Vec<Option<&Tensor>> = constants.iter().map(Option::as_deref).collect();
+        let outputs = evaluate::evaluate(graph, &node, &inputs).map_err(|e| {
+            Error::new(ErrorKind::Data, format!("node '{}' ({}): {e}", node.name, node.op.name())).at(&node.name)
+        })?;
+        for (v, t) in node.outputs.iter().zip(outputs) {
+            if let (Some(v), Some(t)) = (*v, t) {
+                graph.make_constant(v, Arc::new(t));
+            }
+        }
+        graph.remove(id);
+        progress = true;
+    }
+    Ok(progress)
 }
 
 /// Nodes that can be planned: every operand can, and every shape is a number.
