@@ -1,7 +1,7 @@
 //! The chosen kernels and the reorders between their layouts, in order; views instead of steps where they do.
 
 use crate::{
-    LayerReport, Location, Options, PlanError,
+    LayerReport, Location, PlanError,
     assign::{Choice, Reorders, input_layout, output_layout},
     lower::{Candidate, LNode, Lowered, Origin, ValueIx, layouts, no_kernel, verdict},
     place::{Part, Parts, parts},
@@ -66,9 +66,7 @@ pub(crate) fn emit(
     choice: &Choice,
     registry: &Registry,
     machine: &Machine,
-    options: &Options,
 ) -> Result<Emitted, PlanError> {
-    let _ = options;
     let mut e = Emitter {
         reorders: Reorders { registry, machine },
         out: Emitted { physicals: vec![], steps: vec![], constants: vec![], kept: vec![], layers: vec![] },
@@ -166,7 +164,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn node(&mut self, low: &Lowered, node: LNode, a: usize) -> Result<(), PlanError> {
+    fn node(&mut self, low: &Lowered, mut node: LNode, a: usize) -> Result<(), PlanError> {
         if node.is_view {
             return self.view(low, node);
         }
@@ -187,7 +185,7 @@ impl Emitter<'_> {
         }
         let outputs = self.outputs(low, &node, a)?;
         self.report(&node, Some(a), None);
-        let Candidate { kernel, offer, cost_ns } = swap_out(node.candidates, a);
+        let Candidate { kernel, offer, cost_ns } = node.candidates.swap_remove(a);
         self.out.steps.push(EmittedStep { problem: node.problem, kernel, offer, cost_ns, inputs, outputs });
         Ok(())
     }
@@ -311,10 +309,6 @@ impl Emitter<'_> {
             candidates: all,
         });
     }
-}
-
-fn swap_out(mut candidates: Vec<Candidate>, a: usize) -> Candidate {
-    candidates.swap_remove(a)
 }
 
 /// Operator and the attributes one looks for first.

@@ -1,6 +1,6 @@
 //! Where values lie: views instead of copies, in-place steps, arena offsets.
 
-use crate::{arena, emit::Emitted, lower::Lowered};
+use crate::{arena, emit::Emitted};
 use paring_core::{Layout, Op, normalize_axis};
 use paring_kernel::{Offer, Problem};
 
@@ -122,7 +122,7 @@ pub(crate) struct Placed {
     pub arena_bytes: usize,
 }
 
-pub(crate) fn place(_low: &Lowered, mut emitted: Emitted) -> Placed {
+pub(crate) fn place(mut emitted: Emitted) -> Placed {
     let in_place = take_over(&mut emitted);
     let lives = lifetimes(&emitted);
     let (offsets, arena_bytes) = arena::offsets(&lives);

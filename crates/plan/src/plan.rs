@@ -167,8 +167,8 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     let mut lowered = lower::lower(graph, registry, machine, options)?;
     let choice = assign::assign(&lowered, registry, machine)?;
-    let emitted = emit::emit(&mut lowered, &choice, registry, machine, options)?;
-    let placed = place::place(&lowered, emitted);
+    let emitted = emit::emit(&mut lowered, &choice, registry, machine)?;
+    let placed = place::place(emitted);
     pack::finish(lowered, placed, cache, options)
 }
 
