@@ -6,7 +6,7 @@ use paring_core::{
     op::{Act, EpiOp},
 };
 use paring_kernel::{KernelError, Problem, RunCx};
-use paring_simd::{LANES, Simd, Task, math::apply_act};
+use paring_simd::{LANES, Simd, Task, by_act};
 
 /// Residuals that a tile can add.
 const RESIDUALS: usize = 2;
@@ -204,7 +204,7 @@ impl Finish<'_> {
                         s.store(tile[i].as_mut_ptr().add(h * LANES), sums[i][h]);
                     }
                 }
-                self.general(s, panel, &tile[..PX], &y, NV);
+                self.general(s, panel, &mut tile[..PX], &y, NV);
             }
         }
     }
@@ -218,7 +218,7 @@ impl Finish<'_> {
         &self,
         s: S,
         panel: &Panel<'_>,
-        tile: &[[f32; VECTORS * LANES]],
+        tile: &mut [[f32; VECTORS * LANES]],
         y: &[*mut f32],
         vectors: usize,
     ) {
@@ -230,7 +230,7 @@ impl Finish<'_> {
 struct General<'a> {
     finish: &'a Finish<'a>,
     panel: &'a Panel<'a>,
-    tile: &'a [[f32; VECTORS * LANES]],
+    tile: &'a mut [[f32; VECTORS * LANES]],
     y: &'a [*mut f32],
     vectors: usize,
 }
@@ -239,56 +239,81 @@ impl Task for General<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(self, s: S) {
+    fn call<S: Simd>(mut self, s: S) {
+        let e = self.finish.epilogue;
+        for step in &e.steps {
+            self.step(s, step);
+        }
         for h in 0..self.vectors {
-            let lanes = self.panel.lanes.saturating_sub(h * LANES).min(LANES);
-            for (row, &y) in self.tile.iter().zip(self.y) {
+            let lanes = self.lanes(h);
+            for (row, &y) in self.tile.iter_mut().zip(self.y) {
+                let row = &mut row[h * LANES..][..LANES];
+                // Nothing but zeros may reach padding lanes, not even where an infinity met a weight of zero.
+                row[lanes..].fill(0.0);
+                let kept = if e.padded { LANES } else { lanes };
                 // SAFETY: `Finish::store` has the same conditions.
-                unsafe { self.vector(s, &row[h * LANES..][..LANES], y.wrapping_add(self.panel.column(h)), h, lanes) }
+                unsafe { row.as_ptr().copy_to_nonoverlapping(y.add(self.panel.column(h)), kept) };
             }
         }
     }
 }
 
 impl General<'_> {
-    /// One vector of one row.
+    /// Lanes of vector `h` that exist.
+    #[inline(always)]
+    fn lanes(&self, h: usize) -> usize {
+        self.panel.lanes.saturating_sub(h * LANES).min(LANES)
+    }
+
+    /// Applies one step to all vectors of the tile. They do not wait for each other, which hides the latency of an
+    /// activation that takes many instructions.
+    #[inline(always)]
+    fn step<S: Simd>(&mut self, s: S, step: &Step) {
+        macro_rules! each {
+            ($v:ident => $value:expr) => {
+                each!(|_i, _h| $v => $value)
+            };
+            (|$i:ident, $h:ident| $v:ident => $value:expr) => {
+                for h in 0..self.vectors {
+                    for i in 0..self.tile.len() {
+                        let ($i, $h) = (i, h);
+                        let p = self.tile[i][h * LANES..][..LANES].as_mut_ptr();
+                        // SAFETY: eight elements of the tile.
+                        unsafe {
+                            let $v = s.load(p);
+                            s.store(p, $value);
+                        }
+                    }
+                }
+            };
+        }
+        let channel = |h: usize| self.panel.channel + h * LANES;
+        // Per-channel operands are padded to whole panels.
+        let of = |b: &[f32], h: usize| b[channel(h)..][..LANES].as_ptr();
+        match step {
+            // SAFETY: eight elements.
+            Step::Bias(b) => each!(|_i, h| v => s.add(v, s.load(of(b, h)))),
+            Step::Scale(b) => each!(|_i, h| v => s.mul(v, s.load(of(b, h)))),
+            Step::PRelu(b) => {
+                each!(|_i, h| v => s.select(s.less(v, s.splat(0.0)), s.mul(v, s.load(of(b, h))), v))
+            }
+            Step::Residual(r) => each!(|i, h| v => s.add(v, self.residual(s, *r, i, h))),
+            Step::Act(a) => by_act!(s, *a, v, each!()),
+        }
+    }
+
+    /// Vector `h` of the residual of row `i`.
     ///
     /// # Safety
-    /// `y` must be valid for writes of `lanes` elements, or of eight where the output is padded.
+    /// As for [`Finish::store`]: residuals have the extent of the output.
     #[inline(always)]
-    unsafe fn vector<S: Simd>(&self, s: S, sums: &[f32], y: *mut f32, h: usize, lanes: usize) {
-        let e = self.finish.epilogue;
-        let whole = lanes == LANES || e.padded;
-        let channel = self.panel.channel + h * LANES;
-        // SAFETY: operands are padded to whole panels; loads of residuals stay within what may be written.
+    unsafe fn residual<S: Simd>(&self, s: S, r: usize, i: usize, h: usize) -> S::V {
+        // SAFETY: loads stay within what may be written.
         unsafe {
-            let mut v = s.load(sums.as_ptr());
-            for step in &e.steps {
-                v = match step {
-                    Step::Bias(b) => s.add(v, s.load(b[channel..][..LANES].as_ptr())),
-                    Step::Scale(b) => s.mul(v, s.load(b[channel..][..LANES].as_ptr())),
-                    Step::PRelu(b) => {
-                        let slope = s.load(b[channel..][..LANES].as_ptr());
-                        s.select(s.less(v, s.splat(0.0)), s.mul(v, slope), v)
-                    }
-                    Step::Residual(r) => {
-                        let x = self.finish.residuals[*r].offset(y.offset_from(self.finish.out));
-                        s.add(v, if whole { s.load(x) } else { load_some(s, x, lanes) })
-                    }
-                    Step::Act(a) => apply_act(s, *a, v),
-                };
-            }
-            if lanes < LANES {
-                // Nothing but zeros may reach padding lanes, not even where an infinity met a weight of zero.
-                let mut kept = s.to_array(v);
-                kept[lanes..].fill(0.0);
-                v = s.from_array(kept);
-            }
-            if whole {
-                s.store(y, v);
-            } else {
-                core::ptr::copy_nonoverlapping(s.to_array(v).as_ptr(), y, lanes);
-            }
+            let at = self.y[i].add(self.panel.column(h)).offset_from(self.finish.out);
+            let x = self.finish.residuals[r].offset(at);
+            let lanes = self.lanes(h);
+            if lanes == LANES || self.finish.epilogue.padded { s.load(x) } else { load_some(s, x, lanes) }
         }
     }
 }

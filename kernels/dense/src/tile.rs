@@ -9,7 +9,7 @@
 
 use crate::epilogue::Finish;
 use paring_kernel::Isa;
-use paring_simd::{LANES, Simd};
+use paring_simd::{LANES, Simd, Task};
 
 /// Most rows of a tile.
 pub const ROWS: usize = 8;
@@ -78,38 +78,58 @@ fn height<S: Simd, const NV: usize>() -> usize {
 /// Computes any number of rows against one panel of `NV` vectors, in tiles as equal as can be: nine tiles of five and
 /// six rows cost less than eight of six and one of one, whose chain of sums would wait for itself.
 ///
+/// A function of its own, compiled once for all who multiply: a call is nothing beside a panel's worth of work, and
+/// seventeen sizes of tiles inlined everywhere take minutes to compile.
+///
 /// # Safety
 /// Every row pointer must be valid for reads at all offsets, every output pointer for the columns that exist (all of
 /// them where [`Finish::padded`] holds), the weights for all rows.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn rows<S: Simd, const NV: usize, const WALK: u8>(
     s: S,
     panel: &Panel<'_>,
     x: &[*const f32],
     y: &[*mut f32],
 ) {
-    debug_assert_eq!(x.len(), y.len());
-    let tiles = x.len().div_ceil(height::<S, NV>()).max(1);
-    let (each, more) = (x.len() / tiles, x.len() % tiles);
-    let mut at = 0;
-    for t in 0..tiles {
-        let n = each + usize::from(t < more);
-        // SAFETY: `at + n` never exceeds the number of rows; the rest is the caller's promise.
-        unsafe {
-            let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
-            match n {
-                8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y),
-                7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y),
-                6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y),
-                5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y),
-                4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y),
-                3 => tile::<S, 3, NV, WALK>(s, panel, x, y),
-                2 => tile::<S, 2, NV, WALK>(s, panel, x, y),
-                1 => tile::<S, 1, NV, WALK>(s, panel, x, y),
-                _ => {}
+    s.vectorize(Rows::<NV, WALK> { panel, x, y });
+}
+
+/// The body of [`rows`].
+struct Rows<'a, const NV: usize, const WALK: u8> {
+    panel: &'a Panel<'a>,
+    x: &'a [*const f32],
+    y: &'a [*mut f32],
+}
+
+impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let Rows { panel, x, y } = self;
+        debug_assert_eq!(x.len(), y.len());
+        let tiles = x.len().div_ceil(height::<S, NV>()).max(1);
+        let (each, more) = (x.len() / tiles, x.len() % tiles);
+        let mut at = 0;
+        for t in 0..tiles {
+            let n = each + usize::from(t < more);
+            // SAFETY: `at + n` never exceeds the number of rows; the rest is the promise of the caller of `rows`.
+            unsafe {
+                let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
+                match n {
+                    8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y),
+                    7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y),
+                    6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y),
+                    5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y),
+                    4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y),
+                    3 => tile::<S, 3, NV, WALK>(s, panel, x, y),
+                    2 => tile::<S, 2, NV, WALK>(s, panel, x, y),
+                    1 => tile::<S, 1, NV, WALK>(s, panel, x, y),
+                    _ => {}
+                }
             }
+            at += n;
         }
-        at += n;
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Eight `f32` lanes everywhere: one AVX2 register, two SSE or NEON ones.
 
+pub mod act;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod detect;
@@ -16,6 +17,8 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 pub use detect::{detect, machine};
+/// What [`by_act!`] matches on.
+pub use paring_core::op::Act;
 pub use portable::Portable;
 
 /// Lanes of every [`Simd::V`], and so the channel block of blocked layouts.

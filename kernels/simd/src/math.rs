@@ -1,10 +1,9 @@
-//! Elementary functions and activations of eight numbers.
+//! Elementary functions of eight numbers.
 //!
 //! All are accurate to about two units in the last place, keep NaN and saturate. Range reductions and polynomials are
 //! those of Cephes (S. L. Moshier, `expf`, `logf`, `tanhf`) unless a function says otherwise.
 
 use crate::Simd;
-use paring_core::op::Act;
 
 /// Horner's scheme: `c[0] * x^(n-1) + ... + c[n-1]`.
 #[inline(always)]
@@ -16,7 +15,7 @@ fn poly<S: Simd, const N: usize>(s: S, x: S::V, c: [f32; N]) -> S::V {
     y
 }
 
-const SIGN: f32 = -0.0;
+pub(crate) const SIGN: f32 = -0.0;
 // ln 2 in two parts; the first has few bits, so that its product with an exponent is exact.
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -183,88 +182,4 @@ pub fn floor<S: Simd>(s: S, x: S::V) -> S::V {
 pub fn ceil<S: Simd>(s: S, x: S::V) -> S::V {
     let r = s.round(x);
     s.add(r, s.and(s.less(r, x), s.splat(1.0)))
-}
-
-/// `act(v)`.
-#[inline(always)]
-pub fn apply_act<S: Simd>(s: S, act: Act, v: S::V) -> S::V {
-    let (zero, one, half) = (s.splat(0.0), s.splat(1.0), s.splat(0.5));
-    match act {
-        Act::Relu => s.max(zero, v),
-        Act::LeakyRelu(alpha) => s.select(s.less(v, zero), s.mul(v, s.splat(alpha)), v),
-        // Below the next number means not above this one; NaN is neither.
-        Act::ThresholdedRelu(alpha) => s.select(s.less(v, s.splat(alpha.next_up())), zero, v),
-        Act::Clamp { lo, hi } => clamp(s, v, lo, hi),
-        Act::Sigmoid => sigmoid(s, v),
-        Act::Tanh => tanh(s, v),
-        Act::HardSigmoid { alpha, beta } => clamp(s, s.mul_add(v, s.splat(alpha), s.splat(beta)), 0.0, 1.0),
-        Act::HardSwish => s.mul(v, clamp(s, s.mul_add(v, s.splat(1.0 / 6.0), half), 0.0, 1.0)),
-        Act::Swish(alpha) => s.mul(v, sigmoid(s, s.mul(v, s.splat(alpha)))),
-        Act::Gelu => {
-            let e = erf(s, s.mul(v, s.splat(core::f32::consts::FRAC_1_SQRT_2)));
-            let h = s.mul(v, half);
-            s.mul_add(h, e, h)
-        }
-        // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel on the left.
-        Act::GeluTanh => {
-            let cubic = s.mul_add(s.mul(v, v), s.splat(0.044_715), one);
-            s.mul(v, sigmoid(s, s.mul(s.mul(v, cubic), s.splat(1.595_769_2))))
-        }
-        Act::Elu(alpha) => s.select(s.less(v, zero), s.mul(s.splat(alpha), exp_m1(s, v)), v),
-        Act::Selu { alpha, gamma } => {
-            let negative = s.mul(s.splat(alpha), exp_m1(s, v));
-            s.mul(s.splat(gamma), s.select(s.less(zero, v), v, negative))
-        }
-        Act::Celu(alpha) => {
-            let e = s.mul(s.splat(alpha), exp_m1(s, s.div(v, s.splat(alpha))));
-            s.add(s.max(zero, v), s.min(zero, e))
-        }
-        Act::Softplus => {
-            let e = exp_normal(s, s.or(v, s.splat(SIGN)));
-            s.add(s.max(zero, v), ln_1p(s, e))
-        }
-        Act::Softsign => s.div(v, s.add(one, s.abs(v))),
-        // With e = exp(x): tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2), which is 1 long before e^2 overflows.
-        Act::Mish => {
-            let e = exp_normal(s, s.min(s.splat(20.0), v));
-            let n = s.mul(e, s.add(e, s.splat(2.0)));
-            s.mul(v, s.div(n, s.add(n, s.splat(2.0))))
-        }
-        Act::Shrink { bias, lambda } => {
-            let above = s.select(s.less(v, s.splat(lambda.next_up())), zero, s.sub(v, s.splat(bias)));
-            s.select(s.less(v, s.splat(-lambda)), s.add(v, s.splat(bias)), above)
-        }
-    }
-}
-
-/// Whether `act` takes but a few instructions, none of them a division or an exponential.
-pub fn is_cheap(act: Act) -> bool {
-    match act {
-        Act::Relu | Act::LeakyRelu(_) | Act::ThresholdedRelu(_) | Act::Clamp { .. } => true,
-        Act::HardSigmoid { .. } | Act::HardSwish | Act::Shrink { .. } => true,
-        Act::Sigmoid | Act::Tanh | Act::Swish(_) | Act::Gelu | Act::GeluTanh | Act::Elu(_) | Act::Selu { .. } => false,
-        Act::Celu(_) | Act::Softplus | Act::Softsign | Act::Mish => false,
-    }
-}
-
-/// Whether `act(0)` is 0, so that padding lanes stay zero without being rewritten.
-pub fn keeps_zero(act: Act) -> bool {
-    match act {
-        Act::Clamp { lo, hi } => lo <= 0.0 && hi >= 0.0,
-        Act::HardSigmoid { beta, .. } => beta <= 0.0,
-        Act::Sigmoid | Act::Softplus => false,
-        // A negative threshold lets zero through, to be shifted.
-        Act::Shrink { bias, lambda } => lambda >= 0.0 || bias == 0.0,
-        Act::LeakyRelu(_)
-        | Act::ThresholdedRelu(_)
-        | Act::Relu
-        | Act::Tanh
-        | Act::HardSwish
-        | Act::Gelu
-        | Act::GeluTanh => true,
-        Act::Softsign | Act::Mish => true,
-        Act::Swish(a) | Act::Elu(a) => a.is_finite(),
-        Act::Celu(a) => a.is_finite() && a != 0.0,
-        Act::Selu { alpha, gamma } => alpha.is_finite() && gamma.is_finite(),
-    }
 }

@@ -1,6 +1,6 @@
 //! Elementary functions against `f64`.
 
-use crate::{Portable, Simd, Task, math};
+use crate::{Portable, Simd, Task, act, by_act, math};
 use paring_core::op::Act;
 
 struct Map<F>(Vec<f32>, F);
@@ -48,7 +48,12 @@ struct Apply(Act);
 impl Function for Apply {
     #[inline(always)]
     fn call<S: Simd>(&self, s: S, v: S::V) -> S::V {
-        math::apply_act(s, self.0, v)
+        macro_rules! value {
+            ($v:ident => $value:expr) => {
+                $value
+            };
+        }
+        by_act!(s, self.0, v, value!())
     }
 }
 
@@ -242,9 +247,9 @@ fn activations_keep_nan_and_know_their_zero() {
     for act in ACTS {
         for y in run(Apply(act), vec![f32::NAN, 0.0, 1e9]) {
             assert!(y[0].is_nan(), "{act:?}");
-            assert_eq!(y[1] == 0.0, math::keeps_zero(act), "{act:?}");
+            assert_eq!(y[1] == 0.0, act::keeps_zero(act), "{act:?}");
             assert!((f64::from(y[2]) - act64(act, 1e9)).abs() <= 4e-7 * act64(act, 1e9), "{act:?}: {}", y[2]);
         }
     }
-    assert!(math::is_cheap(Act::Relu) && !math::is_cheap(Act::Sigmoid));
+    assert!(act::is_cheap(Act::Relu) && !act::is_cheap(Act::Sigmoid));
 }

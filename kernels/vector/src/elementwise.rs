@@ -9,7 +9,7 @@ use paring_core::{
     op::{Act, Unary},
 };
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
-use paring_simd::{LANES, Simd, Task, math};
+use paring_simd::{LANES, Simd, Task, act, by_act, math};
 use std::sync::Arc;
 
 /// `Unary` and `Activation` on `f32`.
@@ -38,7 +38,7 @@ impl Function {
     fn keeps_zero(self) -> bool {
         use Unary::*;
         match self {
-            Function::Act(a) => math::keeps_zero(a),
+            Function::Act(a) => act::keeps_zero(a),
             Function::Unary(u) => !matches!(u, Exp | Log | Reciprocal | Cos | Acos | Cosh | Acosh),
         }
     }
@@ -168,34 +168,7 @@ impl Task for UnaryPass {
 
 #[inline(always)]
 fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
-    // One loop per activation: known within its loop, each compiles to straight code.
-    macro_rules! cases {
-        ($($pattern:pat => $act:expr),* $(,)?) => {
-            match act {
-                $($pattern => map_loop!(s, x, y, len, v => math::apply_act(s, $act, v)),)*
-            }
-        };
-    }
-    cases! {
-        Act::Relu => Act::Relu,
-        Act::LeakyRelu(a) => Act::LeakyRelu(a),
-        Act::ThresholdedRelu(a) => Act::ThresholdedRelu(a),
-        Act::Clamp { lo, hi } => Act::Clamp { lo, hi },
-        Act::Sigmoid => Act::Sigmoid,
-        Act::Tanh => Act::Tanh,
-        Act::HardSigmoid { alpha, beta } => Act::HardSigmoid { alpha, beta },
-        Act::HardSwish => Act::HardSwish,
-        Act::Swish(a) => Act::Swish(a),
-        Act::Gelu => Act::Gelu,
-        Act::GeluTanh => Act::GeluTanh,
-        Act::Elu(a) => Act::Elu(a),
-        Act::Selu { alpha, gamma } => Act::Selu { alpha, gamma },
-        Act::Celu(a) => Act::Celu(a),
-        Act::Softplus => Act::Softplus,
-        Act::Softsign => Act::Softsign,
-        Act::Mish => Act::Mish,
-        Act::Shrink { bias, lambda } => Act::Shrink { bias, lambda },
-    }
+    by_act!(s, act, v, map_loop!(s, x, y, len,));
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use paring_core::{
     op::{Act, EpiOp},
 };
 use paring_kernel::{Problem, RunCx};
-use paring_simd::{LANES, Simd, Task, math};
+use paring_simd::{LANES, Simd, Task, act};
 
 const MOST: usize = 4;
 
@@ -41,7 +41,7 @@ impl Post {
     /// The first `fused` steps. `zero` says whether the operator itself leaves zeros in padding lanes.
     pub(crate) fn new(p: &Problem, fused: usize, layout: Layout, zero: bool) -> Post {
         let steps = p.epilogue[..fused].to_vec();
-        let kept = zero && steps.iter().all(|e| !matches!(e, EpiOp::Act(a) if !math::keeps_zero(*a)));
+        let kept = zero && steps.iter().all(|e| !matches!(e, EpiOp::Act(a) if !act::keeps_zero(*a)));
         let mask = p.output(0).filter(|_| layout != Layout::Plain && !kept).and_then(|y| {
             let planes = Planes::of(&y.shape).ok()?;
             let lanes = planes.channels % LANES;
@@ -74,7 +74,7 @@ impl Post {
 /// Nanoseconds of one activation with AVX2.
 pub(crate) fn act_ns(act: Act) -> f64 {
     match act {
-        a if math::is_cheap(a) => 0.05,
+        a if act::is_cheap(a) => 0.05,
         Act::Gelu => 1.5,
         _ => 0.75,
     }
