@@ -1,6 +1,7 @@
 //! Epilogues: how many steps can be fused, their operands, and storing a tile.
 
 use crate::tile::{Panel, ROWS, VECTORS};
+use core::mem::MaybeUninit;
 use paring_core::{
     DType,
     op::{Act, EpiOp},
@@ -53,6 +54,9 @@ enum Step {
     Residual(usize),
     Act(Act),
 }
+
+/// A row of a tile.
+type Row = [f32; VECTORS * LANES];
 
 /// Sums of residuals, then a clamp: what almost every layer does. Kept in registers.
 #[derive(Clone, Copy, Debug)]
@@ -198,10 +202,11 @@ impl Finish<'_> {
                     }
                 }
             } else {
-                let mut tile = [[0.0; VECTORS * LANES]; ROWS];
+                // Not initialised: clearing it takes as long as many an epilogue.
+                let mut tile = [const { MaybeUninit::<Row>::uninit() }; ROWS];
                 for i in 0..PX {
                     for h in 0..NV {
-                        s.store(tile[i].as_mut_ptr().add(h * LANES), sums[i][h]);
+                        s.store(tile[i].as_mut_ptr().cast::<f32>().add(h * LANES), sums[i][h]);
                     }
                 }
                 self.general(s, panel, &mut tile[..PX], &y, NV);
@@ -212,13 +217,13 @@ impl Finish<'_> {
     /// Any epilogue, and panels with columns that do not exist. Out of line, as it would swell every size of tile.
     ///
     /// # Safety
-    /// As for [`Finish::store`].
+    /// As for [`Finish::store`]; the first `vectors` vectors of each row of the tile are initialised.
     #[inline(never)]
     unsafe fn general<S: Simd>(
         &self,
         s: S,
         panel: &Panel<'_>,
-        tile: &mut [[f32; VECTORS * LANES]],
+        tile: &mut [MaybeUninit<Row>],
         y: &[*mut f32],
         vectors: usize,
     ) {
@@ -230,7 +235,7 @@ impl Finish<'_> {
 struct General<'a> {
     finish: &'a Finish<'a>,
     panel: &'a Panel<'a>,
-    tile: &'a mut [[f32; VECTORS * LANES]],
+    tile: &'a mut [MaybeUninit<Row>],
     y: &'a [*mut f32],
     vectors: usize,
 }
@@ -246,13 +251,19 @@ impl Task for General<'_> {
         }
         for h in 0..self.vectors {
             let lanes = self.lanes(h);
-            for (row, &y) in self.tile.iter_mut().zip(self.y) {
-                let row = &mut row[h * LANES..][..LANES];
-                // Nothing but zeros may reach padding lanes, not even where an infinity met a weight of zero.
-                row[lanes..].fill(0.0);
-                let kept = if e.padded { LANES } else { lanes };
-                // SAFETY: `Finish::store` has the same conditions.
-                unsafe { row.as_ptr().copy_to_nonoverlapping(y.add(self.panel.column(h)), kept) };
+            for i in 0..self.tile.len() {
+                let (row, y) = (self.vector(i, h), self.y[i].wrapping_add(self.panel.column(h)));
+                // SAFETY: eight elements of the tile; `Finish::store` has the same conditions for `y`.
+                unsafe {
+                    if lanes == LANES {
+                        s.store(y, s.load(row));
+                    } else {
+                        // Nothing but zeros may reach padding lanes, not even where an infinity met a weight of zero.
+                        for lane in 0..if e.padded { LANES } else { lanes } {
+                            *y.add(lane) = if lane < lanes { *row.add(lane) } else { 0.0 };
+                        }
+                    }
+                }
             }
         }
     }
@@ -263,6 +274,12 @@ impl General<'_> {
     #[inline(always)]
     fn lanes(&self, h: usize) -> usize {
         self.panel.lanes.saturating_sub(h * LANES).min(LANES)
+    }
+
+    /// Vector `h` of row `i` of the tile.
+    #[inline(always)]
+    fn vector(&mut self, i: usize, h: usize) -> *mut f32 {
+        self.tile[i].as_mut_ptr().cast::<f32>().wrapping_add(h * LANES)
     }
 
     /// Applies one step to all vectors of the tile. They do not wait for each other, which hides the latency of an
@@ -277,8 +294,8 @@ impl General<'_> {
                 for h in 0..self.vectors {
                     for i in 0..self.tile.len() {
                         let ($i, $h) = (i, h);
-                        let p = self.tile[i][h * LANES..][..LANES].as_mut_ptr();
-                        // SAFETY: eight elements of the tile.
+                        let p = self.vector(i, h);
+                        // SAFETY: eight elements of the tile, initialised by whoever made it.
                         unsafe {
                             let $v = s.load(p);
                             s.store(p, $value);

@@ -37,6 +37,7 @@ pub fn panel<'a>(
 ) -> Panel<'a> {
     Panel {
         weights,
+        ahead: weights.wrapping_add(depth * columns.width()),
         step,
         offsets: &[],
         k: depth,
@@ -80,13 +81,7 @@ pub unsafe fn product<'a, S: Simd>(
         for p in 0..count {
             let (vectors, panel) = panels(p);
             // SAFETY: the caller's promise.
-            unsafe {
-                match vectors {
-                    3 => tile::rows::<S, 3, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
-                    2 => tile::rows::<S, 2, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
-                    _ => tile::rows::<S, 1, { tile::CONTIGUOUS }>(s, &panel, &x[..n], &y[..n]),
-                }
-            }
+            unsafe { tile::product(s, vectors, &panel, &x[..n], &y[..n]) }
         }
     }
 }

@@ -27,11 +27,26 @@ pub static KERNELS: &[&dyn Kernel] = &[
     &depthwise::DEPTHWISE_AVX2,
     &depthwise::DEPTHWISE_PORTABLE,
     #[cfg(target_arch = "x86_64")]
-    &winograd::F2_AVX2,
-    &winograd::F2_PORTABLE,
+    &winograd::F2X3_AVX2,
+    &winograd::F2X3_PORTABLE,
     #[cfg(target_arch = "x86_64")]
-    &winograd::F4_AVX2,
-    &winograd::F4_PORTABLE,
+    &winograd::F4X3_AVX2,
+    &winograd::F4X3_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F6X3_AVX2,
+    &winograd::F6X3_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F2X5_AVX2,
+    &winograd::F2X5_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F4X5_AVX2,
+    &winograd::F4X5_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F4X3_LINE_AVX2,
+    &winograd::F4X3_LINE_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &winograd::F4X7_LINE_AVX2,
+    &winograd::F4X7_LINE_PORTABLE,
     #[cfg(target_arch = "x86_64")]
     &conv::TRANSPOSED_AVX2,
     &conv::TRANSPOSED_PORTABLE,

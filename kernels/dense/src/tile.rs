@@ -20,10 +20,15 @@ pub const STEP: usize = 6;
 
 /// The summed index runs through consecutive elements; offsets are not used.
 pub const CONTIGUOUS: u8 = 0;
+/// As [`CONTIGUOUS`], with weights that were not packed: their rows are [`Panel::step`] elements apart.
+pub const STRIDED: u8 = 3;
 /// Each offset stands for eight consecutive elements.
 pub const BLOCKS: u8 = 1;
 /// Each offset stands for one element.
 pub const CHANNELS: u8 = 2;
+
+/// Elements of a cache line.
+const LINE: usize = 16;
 
 /// Terms after which a running sum is put aside: rounding errors of very long sums grow with their length.
 const CHUNK: usize = 2048;
@@ -33,7 +38,9 @@ const CHUNK: usize = 2048;
 pub struct Panel<'a> {
     /// First row of the weights.
     pub weights: *const f32,
-    /// Elements from one row of the weights to the next.
+    /// The weights that are wanted next, as far as anyone knows: they are fetched meanwhile.
+    pub ahead: *const f32,
+    /// Elements from one row of the weights to the next, for [`STRIDED`]; else rows follow each other.
     pub step: usize,
     /// Byte offsets from a row's pointer.
     pub offsets: &'a [usize],
@@ -52,6 +59,14 @@ pub struct Panel<'a> {
 }
 
 impl Panel<'_> {
+    /// Where tile `t` of `tiles` begins to fetch what is wanted next. A panel is read from the cache by all tiles but
+    /// the first, which would wait for memory if nobody had asked for it before.
+    #[inline(always)]
+    fn share<const NV: usize>(&self, t: usize, tiles: usize) -> *const f32 {
+        let length = self.k.max(self.offsets.len() * LANES) * NV * LANES;
+        self.ahead.wrapping_add(length / tiles * t)
+    }
+
     /// Elements from an output pointer to vector `h` of its row.
     #[inline(always)]
     pub fn column(&self, h: usize) -> usize {
@@ -94,6 +109,129 @@ pub unsafe fn rows<S: Simd, const NV: usize, const WALK: u8>(
     s.vectorize(Rows::<NV, WALK> { panel, x, y });
 }
 
+/// As [`rows`] of consecutive elements, for a panel of any width, packed or not.
+///
+/// # Safety
+/// As for [`rows`].
+#[inline(always)]
+pub unsafe fn product<S: Simd>(s: S, vectors: usize, panel: &Panel<'_>, x: &[*const f32], y: &[*mut f32]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (vectors, panel.step == vectors * LANES) {
+            (3, true) => rows::<S, 3, CONTIGUOUS>(s, panel, x, y),
+            (2, true) => rows::<S, 2, CONTIGUOUS>(s, panel, x, y),
+            (_, true) => rows::<S, 1, CONTIGUOUS>(s, panel, x, y),
+            (3, false) => rows::<S, 3, STRIDED>(s, panel, x, y),
+            (2, false) => rows::<S, 2, STRIDED>(s, panel, x, y),
+            (_, false) => rows::<S, 1, STRIDED>(s, panel, x, y),
+        }
+    }
+}
+
+/// Multiplies `rows` rows of consecutive elements at `x`, `x_step` elements apart, by one packed panel, and stores the
+/// sums as they are at `y`, `y_step` elements apart.
+///
+/// # Safety
+/// Rows must be valid for reads of `panel.k` elements, and for writes of the columns of `vectors` vectors.
+#[inline(always)]
+pub unsafe fn plain<S: Simd>(
+    s: S,
+    vectors: usize,
+    panel: &Panel<'_>,
+    x: *const f32,
+    x_step: usize,
+    y: *mut f32,
+    y_step: usize,
+    rows: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (vectors, panel.step == vectors * LANES) {
+            (2, _) => plain_rows::<S, 2, CONTIGUOUS>(s, panel, x, x_step, y, y_step, rows),
+            (_, true) => plain_rows::<S, 1, CONTIGUOUS>(s, panel, x, x_step, y, y_step, rows),
+            (_, false) => plain_rows::<S, 1, STRIDED>(s, panel, x, x_step, y, y_step, rows),
+        }
+    }
+}
+
+/// [`plain`] for `NV` vectors, compiled once.
+#[inline(never)]
+unsafe fn plain_rows<S: Simd, const NV: usize, const WALK: u8>(
+    s: S,
+    panel: &Panel<'_>,
+    x: *const f32,
+    x_step: usize,
+    y: *mut f32,
+    y_step: usize,
+    rows: usize,
+) {
+    s.vectorize(Plain::<NV, WALK> { panel, x, x_step, y, y_step, rows });
+}
+
+/// The body of [`plain`].
+struct Plain<'a, const NV: usize, const WALK: u8> {
+    panel: &'a Panel<'a>,
+    x: *const f32,
+    x_step: usize,
+    y: *mut f32,
+    y_step: usize,
+    rows: usize,
+}
+
+impl<const NV: usize, const WALK: u8> Task for Plain<'_, NV, WALK> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let mut at = 0;
+        let tiles = self.rows.div_ceil(height::<S, NV>()).max(1);
+        let (each, more) = (self.rows / tiles, self.rows % tiles);
+        for t in 0..tiles {
+            let n = each + usize::from(t < more);
+            let ahead = self.panel.share::<NV>(t, tiles);
+            // SAFETY: `at + n` never exceeds the number of rows; the rest is the promise of the caller of `plain`.
+            unsafe {
+                match n {
+                    8 if NV == 1 => self.tile::<S, 8>(s, at, ahead),
+                    7 if NV == 1 => self.tile::<S, 7>(s, at, ahead),
+                    6 if NV <= 2 => self.tile::<S, 6>(s, at, ahead),
+                    5 if NV <= 2 => self.tile::<S, 5>(s, at, ahead),
+                    4 if NV <= 2 => self.tile::<S, 4>(s, at, ahead),
+                    3 => self.tile::<S, 3>(s, at, ahead),
+                    2 => self.tile::<S, 2>(s, at, ahead),
+                    1 => self.tile::<S, 1>(s, at, ahead),
+                    _ => {}
+                }
+            }
+            at += n;
+        }
+    }
+}
+
+impl<const NV: usize, const WALK: u8> Plain<'_, NV, WALK> {
+    /// `PX` rows from `at` on.
+    ///
+    /// # Safety
+    /// As for [`plain`].
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const PX: usize>(&self, s: S, at: usize, ahead: *const f32) {
+        let mut x = [self.x; PX];
+        for i in 0..PX {
+            x[i] = self.x.wrapping_add((at + i) * self.x_step);
+        }
+        // SAFETY: the caller's promise.
+        unsafe {
+            let sums = sum::<S, PX, NV, WALK>(s, self.panel, x, ahead);
+            let y = self.y.add(at * self.y_step);
+            for i in 0..PX {
+                for h in 0..NV {
+                    s.store(y.add(i * self.y_step + h * LANES), sums[i][h]);
+                }
+            }
+        }
+    }
+}
+
 /// The body of [`rows`].
 struct Rows<'a, const NV: usize, const WALK: u8> {
     panel: &'a Panel<'a>,
@@ -113,18 +251,19 @@ impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
         let mut at = 0;
         for t in 0..tiles {
             let n = each + usize::from(t < more);
+            let ahead = panel.share::<NV>(t, tiles);
             // SAFETY: `at + n` never exceeds the number of rows; the rest is the promise of the caller of `rows`.
             unsafe {
                 let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
                 match n {
-                    8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y),
-                    7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y),
-                    6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y),
-                    5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y),
-                    4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y),
-                    3 => tile::<S, 3, NV, WALK>(s, panel, x, y),
-                    2 => tile::<S, 2, NV, WALK>(s, panel, x, y),
-                    1 => tile::<S, 1, NV, WALK>(s, panel, x, y),
+                    8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y, ahead),
+                    7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y, ahead),
+                    6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y, ahead),
+                    5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y, ahead),
+                    4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y, ahead),
+                    3 => tile::<S, 3, NV, WALK>(s, panel, x, y, ahead),
+                    2 => tile::<S, 2, NV, WALK>(s, panel, x, y, ahead),
+                    1 => tile::<S, 1, NV, WALK>(s, panel, x, y, ahead),
                     _ => {}
                 }
             }
@@ -143,12 +282,13 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
     panel: &Panel<'_>,
     x: *const *const f32,
     y: *const *mut f32,
+    ahead: *const f32,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let x: [*const f32; PX] = x.cast::<[*const f32; PX]>().read();
         let y: [*mut f32; PX] = y.cast::<[*mut f32; PX]>().read();
-        let sums = sum::<S, PX, NV, WALK>(s, panel, x);
+        let sums = sum::<S, PX, NV, WALK>(s, panel, x, ahead);
         panel.finish.store(s, panel, sums, y);
     }
 }
@@ -162,6 +302,7 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
     s: S,
     panel: &Panel<'_>,
     x: [*const f32; PX],
+    mut ahead: *const f32,
 ) -> [[S::V; NV]; PX] {
     // Few accumulators wait for each other: then odd terms go to a second set.
     let few = match NV {
@@ -177,7 +318,8 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
         init[h] = unsafe { s.load(panel.init.add(LANES * h)) };
     }
     let mut even = [init; PX];
-    let step = panel.step;
+    // A constant, lest address arithmetic take the registers that the sums need.
+    let step = if WALK == STRIDED { panel.step } else { NV * LANES };
     let mut w = panel.weights;
 
     macro_rules! product {
@@ -215,6 +357,13 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
             w = unsafe { w.add($n * step) }
         };
     }
+    macro_rules! fetch {
+        () => {
+            s.prefetch(ahead);
+            s.prefetch(ahead.wrapping_add(LINE));
+            ahead = ahead.wrapping_add(2 * LINE);
+        };
+    }
     match WALK {
         BLOCKS => {
             for &at in panel.offsets {
@@ -224,6 +373,7 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
                     pair!(w, at + 8 * c, at + 8 * c + 4);
                 }
                 skip!(LANES);
+                fetch!();
             }
         }
         CHANNELS => {
@@ -258,6 +408,7 @@ unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
                 skip!(2);
                 pair!(w, at + 8, at + 12);
                 skip!(2);
+                fetch!();
                 at += 16;
             }
             for _ in 0..left % 4 {

@@ -6,11 +6,21 @@ use paring_core::op::Padding;
 use paring_kernel::{NumericClass, Numerics, Problem};
 use support::{Random, case::Case};
 
-/// Kernels and the errors allowed them.
-const NAMES: [(&str, f64); 2] = [("conv_winograd_f2", 1e-5), ("conv_winograd_f4", 5e-5)];
+/// Kernels, the windows they are for, and the errors allowed them.
+const KERNELS: [(&str, [usize; 2], f64); 9] = [
+    ("conv_winograd_f2x3_f32", [3, 3], 1e-5),
+    ("conv_winograd_f4x3_f32", [3, 3], 3e-5),
+    ("conv_winograd_f6x3_f32", [3, 3], 1e-4),
+    ("conv_winograd_f2x5_f32", [5, 5], 2e-5),
+    ("conv_winograd_f4x5_f32", [5, 5], 1e-4),
+    ("conv_winograd_f4x3_line", [1, 3], 3e-5),
+    ("conv_winograd_f4x3_line", [3, 1], 3e-5),
+    ("conv_winograd_f4x7_line", [1, 7], 1e-4),
+    ("conv_winograd_f4x7_line", [7, 1], 1e-4),
+];
 
-fn case(x: &[usize], outputs: usize, before: [usize; 2], after: [usize; 2]) -> Case {
-    let mut case = Case::new(x, outputs, &[3, 3]);
+fn case(kernel: [usize; 2], x: &[usize], outputs: usize, before: [usize; 2], after: [usize; 2]) -> Case {
+    let mut case = Case::new(x, outputs, &kernel);
     case.attrs.padding = Padding::Explicit { before: before.to_vec(), after: after.to_vec() };
     case
 }
@@ -20,8 +30,9 @@ fn layers_of_well_known_networks() {
     let mut r = Random(1);
     for (inputs, outputs, size) in [(64, 24, 28), (128, 16, 14), (256, 16, 14), (512, 9, 7), (3, 64, 30), (16, 40, 27)]
     {
-        for (name, tolerance) in NAMES {
-            assert!(case(&[1, inputs, size, size], outputs, [1; 2], [1; 2]).check(&mut r, &[name], tolerance) > 0);
+        for (name, kernel, tolerance) in KERNELS {
+            let pad = kernel.map(|k| k / 2);
+            assert!(case(kernel, &[1, inputs, size, size], outputs, pad, pad).check(&mut r, &[name], tolerance) > 0);
         }
     }
 }
@@ -30,15 +41,23 @@ fn layers_of_well_known_networks() {
 fn random_problems() {
     let mut r = Random(2);
     let mut ran = 0;
-    while ran < 600 {
+    while ran < 2000 {
         let x = [1 + r.below(2), 1 + r.below(40), 1 + r.below(20), 1 + r.below(20)];
         let outputs = 1 + r.below(40);
-        let mut case = case(&x, outputs, [r.below(3), r.below(3)], [r.below(3), r.below(3)]);
-        if r.below(4) == 0 {
-            case.attrs.padding = if r.below(2) == 0 { Padding::SameUpper } else { Padding::SameLower };
-        }
-        if case.output().is_some() {
-            ran += NAMES.iter().map(|&(name, tolerance)| case.check(&mut r, &[name], tolerance)).sum::<usize>();
+        let (before, after) = ([r.below(4), r.below(4)], [r.below(4), r.below(4)]);
+        let automatic = match r.below(8) {
+            0 => Some(Padding::SameUpper),
+            1 => Some(Padding::SameLower),
+            _ => None,
+        };
+        for (name, kernel, tolerance) in KERNELS {
+            let mut case = case(kernel, &x, outputs, before, after);
+            if let Some(padding) = &automatic {
+                case.attrs.padding = padding.clone();
+            }
+            if case.output().is_some() {
+                ran += case.check(&mut r, &[name], tolerance);
+            }
         }
     }
 }
@@ -47,15 +66,17 @@ fn random_problems() {
 fn several_shared_blocks() {
     // So many channels that a shared block of twelve mebibytes holds but a part of the tiles.
     let mut r = Random(3);
-    for (name, tolerance) in NAMES {
-        assert!(case(&[1, 3000, 24, 24], 1, [1; 2], [1; 2]).check(&mut r, &[name], tolerance) > 1);
+    for (name, kernel, tolerance) in KERNELS {
+        let pad = kernel.map(|k| k / 2);
+        assert!(case(kernel, &[1, 3000, 24, 24], 1, pad, pad).check(&mut r, &[name], tolerance) > 1, "{name}");
     }
 }
 
-/// What every Winograd kernel answers.
-fn reasons(p: &Problem) -> Vec<String> {
+/// What the kernels for these windows answer.
+fn reasons(p: &Problem, kernel: [usize; 2]) -> Vec<String> {
     let machine = paring_simd::machine();
-    let kernels = paring_dense::KERNELS.iter().filter(|k| k.descriptor().name.starts_with("conv_winograd"));
+    let ours = |name: &str| KERNELS.iter().any(|k| k.1 == kernel && name.starts_with(k.0));
+    let kernels = paring_dense::KERNELS.iter().filter(|k| ours(k.descriptor().name));
     kernels
         .map(|k| {
             assert_eq!(k.descriptor().numerics, NumericClass::Transformed);
@@ -67,18 +88,22 @@ fn reasons(p: &Problem) -> Vec<String> {
 #[test]
 fn other_problems_are_rejected_with_a_reason() {
     let mut r = Random(4);
-    let square = || case(&[1, 16, 8, 8], 16, [1; 2], [1; 2]);
-    let (mut strict, _) = square().problem(&mut r);
-    strict.numerics = Numerics::Strict;
-    assert!(reasons(&strict).iter().all(|why| why.contains("strict numerics")));
-    assert_eq!(reasons(&strict).len(), 4);
-    let mut strided = square();
-    strided.attrs.stride = vec![2, 1];
-    assert!(reasons(&strided.problem(&mut r).0).iter().all(|why| why.contains("stride 1")));
-    let mut grouped = square();
-    grouped.attrs.groups = 2;
-    assert!(reasons(&grouped.problem(&mut r).0).iter().all(|why| why.contains("one group")));
-    let mut selected = square();
-    selected.attrs.select = Some((0..16).rev().collect());
-    assert!(reasons(&selected.problem(&mut r).0).iter().all(|why| why.contains("in order")));
+    for (_, kernel, _) in KERNELS {
+        let plain = || case(kernel, &[1, 16, 8, 8], 16, [1; 2], [1; 2]);
+        let (mut strict, _) = plain().problem(&mut r);
+        strict.numerics = Numerics::Strict;
+        assert!(reasons(&strict, kernel).iter().all(|why| why.contains("strict numerics")));
+        assert!(!reasons(&strict, kernel).is_empty());
+        let mut strided = plain();
+        strided.attrs.stride = vec![2, 1];
+        assert!(reasons(&strided.problem(&mut r).0, kernel).iter().all(|why| why.contains("stride 1")));
+        let mut grouped = plain();
+        grouped.attrs.groups = 2;
+        assert!(reasons(&grouped.problem(&mut r).0, kernel).iter().all(|why| why.contains("one group")));
+        let mut selected = plain();
+        selected.attrs.select = Some((0..16).rev().collect());
+        assert!(reasons(&selected.problem(&mut r).0, kernel).iter().all(|why| why.contains("in order")));
+        let (other, _) = case([4, 2], &[1, 16, 8, 8], 16, [1; 2], [1; 2]).problem(&mut r);
+        assert!(reasons(&other, kernel).iter().all(|why| why.contains("only windows")));
+    }
 }

@@ -64,6 +64,18 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// `p` must be valid for writes of eight `f32`; any alignment.
     unsafe fn store(self, p: *mut f32, v: Self::V);
 
+    /// Asks for the cache line at `p`, which may be anywhere, to be brought into the second-level cache.
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint that cannot fault; SSE is part of the architecture.
+        unsafe {
+            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
+
     /// All lanes `*p`.
     ///
     /// # Safety

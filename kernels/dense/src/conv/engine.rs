@@ -127,10 +127,13 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
         while left > 0 {
             let n = left.min(each);
             cursor.fill(&mut x[..n], &mut y[..n]);
-            for p in &phase.panels[self.work.panels.clone()] {
+            let panels = &phase.panels[self.work.panels.clone()];
+            for (i, p) in panels.iter().enumerate() {
+                let next = panels.get(i + 1).unwrap_or(&panels[0]);
                 let first = p.columns.first / LANES * plane;
                 let panel = Panel {
                     weights: self.shared.weights[p.weights..].as_ptr(),
+                    ahead: self.shared.weights[next.weights..].as_ptr(),
                     step: p.columns.width(),
                     offsets: &lowered.offsets[p.offsets.clone()],
                     k: 0,
@@ -144,9 +147,9 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
                 // channels of the output are those of its layout, and no other task has them.
                 unsafe {
                     match p.columns.vectors {
-                        3 => tile::rows::<S, 3, WALK>(s, &Panel { step: 24, ..panel }, &x[..n], &y[..n]),
-                        2 => tile::rows::<S, 2, WALK>(s, &Panel { step: 16, ..panel }, &x[..n], &y[..n]),
-                        _ => tile::rows::<S, 1, WALK>(s, &Panel { step: 8, ..panel }, &x[..n], &y[..n]),
+                        3 => tile::rows::<S, 3, WALK>(s, &panel, &x[..n], &y[..n]),
+                        2 => tile::rows::<S, 2, WALK>(s, &panel, &x[..n], &y[..n]),
+                        _ => tile::rows::<S, 1, WALK>(s, &panel, &x[..n], &y[..n]),
                     }
                 }
             }

@@ -191,6 +191,7 @@ impl BandTask<'_> {
         };
         let panel = Panel {
             weights: run.weights[block * e.taps() * LANES..].as_ptr(),
+            ahead: run.weights.as_ptr(),
             step: LANES,
             offsets: &[],
             k: 0,

@@ -20,7 +20,6 @@ use paring_kernel::{
 };
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
-pub(crate) use tile::store_some;
 
 generic_kernel! {
     /// Depthwise convolution.

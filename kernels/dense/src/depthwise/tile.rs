@@ -200,7 +200,7 @@ unsafe fn sum_any<S: Simd, const N: usize, const EDGE: bool>(
 /// # Safety
 /// These pixels must lie within the output, which must have whole blocks of channels.
 #[inline(always)]
-pub unsafe fn store_some<S: Simd>(s: S, panel: &Panel<'_>, sums: [S::V; 4], y: *mut f32, count: usize) {
+unsafe fn store_some<S: Simd>(s: S, panel: &Panel<'_>, sums: [S::V; 4], y: *mut f32, count: usize) {
     let finish: &Finish<'_> = panel.finish;
     let [a, b, c, d] = sums;
     let px = |i: usize| y.wrapping_add(i * LANES);

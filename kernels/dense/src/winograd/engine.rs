@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     epilogue::{Epilogue, Finish},
-    tile::{self, CONTIGUOUS, Panel},
+    tile::{self, Panel},
 };
 use core::{marker::PhantomData, ops::Range};
 use paring_kernel::{KernelError, Packed, Prepared, RunCx, SharedMut};
@@ -22,8 +22,6 @@ use std::sync::Arc;
 const TASK_TILES: usize = 4;
 /// Panels that a task of a shared block multiplies.
 const TASK_PANELS: usize = 8;
-/// Rows of pointers at a time, a multiple of the micro-kernel's.
-const ROWS: usize = 48;
 
 /// A prepared Winograd convolution.
 pub struct Engine<S, F, const N: usize, const M: usize> {
@@ -45,7 +43,10 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize> Engine<S, F, N, M
         epilogue: Epilogue,
         nothing: Epilogue,
     ) -> Result<Self, KernelError> {
-        if weights.elements::<f32>().len() != plan.weights() || plan.n != N || plan.m != M {
+        if weights.elements::<f32>().len() != plan.weights()
+            || plan.n != plan.axes.extent(N)
+            || plan.m != plan.axes.extent(M)
+        {
             return Err(KernelError::Problem("the packed weights are of another problem".into()));
         }
         Ok(Engine { s, plan, weights, epilogue, nothing, _scheme: PhantomData })
@@ -79,7 +80,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize> Prepared for Engi
                 self.s.vectorize(Call::<F, N, M> { run: &run, block, stage, _scheme: PhantomData });
             }
         };
-        let positions = N * N;
+        let positions = plan.positions();
         if !plan.shared {
             parallel.run(plan.blocks(), &|task, worker| {
                 // SAFETY: a worker runs one task at a time.
@@ -158,7 +159,7 @@ impl<F: Scheme<N, M>, const N: usize, const M: usize> Task for Call<'_, F, N, M>
         let (run, plan, first) = (self.run, self.run.plan, self.block.tiles.start);
         assert!(self.block.scratch.len() >= plan.scratch(), "too little scratch");
         let v = self.block.scratch.as_ptr();
-        let products = v.wrapping_add(N * N * plan.input_step());
+        let products = v.wrapping_add(plan.positions() * plan.input_step());
         // SAFETY: the scratch was checked to hold a block; stages of one block run one after the other, and the parts
         // of a stage write disjoint tiles, or disjoint positions and panels.
         unsafe {
@@ -187,6 +188,7 @@ impl<'a> Run<'a> {
     fn panel(&self, channel: usize) -> Panel<'a> {
         Panel {
             weights: self.weights.as_ptr(),
+            ahead: self.weights.as_ptr(),
             step: 0,
             offsets: &[],
             k: 0,
@@ -219,6 +221,7 @@ impl<'a> Run<'a> {
         let columns = PANEL.min(plan.width() - channel);
         let panel = Panel {
             weights,
+            ahead: weights.wrapping_add(each),
             step: PANEL,
             offsets: &[],
             k: plan.inputs,
@@ -228,24 +231,7 @@ impl<'a> Run<'a> {
             columns: [0, LANES],
             finish: self.nothing,
         };
-        let mut from = 0;
-        while from < tiles {
-            let count = ROWS.min(tiles - from);
-            let mut x = [v; ROWS];
-            let mut y = [products; ROWS];
-            for (i, (x, y)) in x.iter_mut().zip(&mut y).take(count).enumerate() {
-                *x = v.wrapping_add((from + i) * plan.depth());
-                *y = products.wrapping_add((from + i) * plan.width() + channel);
-            }
-            // SAFETY: rows of `depth` inputs and of `width` products, of which these columns exist.
-            unsafe {
-                if columns == PANEL {
-                    tile::rows::<S, 2, CONTIGUOUS>(s, &panel, &x[..count], &y[..count]);
-                } else {
-                    tile::rows::<S, 1, CONTIGUOUS>(s, &panel, &x[..count], &y[..count]);
-                }
-            }
-            from += count;
-        }
+        // SAFETY: rows of `depth` inputs and of `width` products, of which these columns exist.
+        unsafe { tile::plain(s, columns / LANES, &panel, v, plan.depth(), products.add(channel), plan.width(), tiles) }
     }
 }

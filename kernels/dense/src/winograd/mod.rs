@@ -1,10 +1,11 @@
-//! Winograd convolution for windows of 3 x 3 with stride 1.
+//! Winograd convolution for windows of 3 x 3, 5 x 5, and of one row or column, with stride 1.
 //!
 //! Tiles of the input are transformed, multiplied position by position by transformed weights (as many matrix products
 //! as a tile has positions, by the shared micro-kernel), and transformed back with the epilogue. F(2, 3) takes 2.25
 //! times fewer multiplications than the direct sum, F(4, 3) four times fewer, for more memory traffic.
 
 mod engine;
+mod pack;
 mod plan;
 mod scheme;
 mod transform;
@@ -21,41 +22,55 @@ use paring_kernel::{
     Scratch,
 };
 use paring_simd::{LANES, Simd};
-use plan::{PANEL, Plan};
-use scheme::{F2, F4, Scheme};
+use plan::{Axes, Plan};
+use scheme::{F2x3, F2x5, F4x3, F4x5, F4x7, F6x3, Scheme};
 use std::sync::Arc;
 
-/// Winograd convolution by one scheme.
-pub struct Winograd<S, F, const N: usize, const M: usize> {
+/// Winograd convolution by one scheme, of square windows or of windows of one row or column.
+pub struct Winograd<S, F, const N: usize, const M: usize, const SQUARE: bool> {
     descriptor: &'static KernelDescriptor,
     _marker: PhantomData<fn() -> (S, F)>,
 }
 
-impl<S, F, const N: usize, const M: usize> Winograd<S, F, N, M> {
+impl<S, F, const N: usize, const M: usize, const SQUARE: bool> Winograd<S, F, N, M, SQUARE> {
     const fn new(descriptor: &'static KernelDescriptor) -> Self {
         Winograd { descriptor, _marker: PhantomData }
     }
 }
 
-type WinogradF2<S> = Winograd<S, F2, 4, 2>;
-type WinogradF4<S> = Winograd<S, F4, 6, 4>;
-
-stamp! {
-    WinogradF2,
-    F2_AVX2 = "conv_winograd_f2_f32_avx2",
-    F2_PORTABLE = "conv_winograd_f2_f32_portable",
-    "Winograd convolution F(2, 3): 2.25 times fewer multiplications",
-    ["Conv"],
-    Transformed
+/// Stamps one scheme for every instruction set.
+macro_rules! winograd {
+    ($($alias:ident = $scheme:ident<$n:literal, $m:literal>, $square:literal:
+        $avx2:ident = $avx2_name:literal, $portable:ident = $portable_name:literal, $summary:literal;)*) => {
+        $(
+            type $alias<S> = Winograd<S, $scheme, $n, $m, $square>;
+            stamp! { $alias, $avx2 = $avx2_name, $portable = $portable_name, $summary, ["Conv"], Transformed }
+        )*
+    };
 }
 
-stamp! {
-    WinogradF4,
-    F4_AVX2 = "conv_winograd_f4_f32_avx2",
-    F4_PORTABLE = "conv_winograd_f4_f32_portable",
-    "Winograd convolution F(4, 3) with points 0, +-sqrt 2, +-1/sqrt 2: 4 times fewer multiplications",
-    ["Conv"],
-    Transformed
+winograd! {
+    Square2x3 = F2x3<4, 2>, true:
+        F2X3_AVX2 = "conv_winograd_f2x3_f32_avx2", F2X3_PORTABLE = "conv_winograd_f2x3_f32_portable",
+        "Winograd convolution F(2, 3): 2.25 times fewer multiplications";
+    Square4x3 = F4x3<6, 4>, true:
+        F4X3_AVX2 = "conv_winograd_f4x3_f32_avx2", F4X3_PORTABLE = "conv_winograd_f4x3_f32_portable",
+        "Winograd convolution F(4, 3) with points 0, +-sqrt 2, +-1/sqrt 2: 4 times fewer multiplications";
+    Square6x3 = F6x3<8, 6>, true:
+        F6X3_AVX2 = "conv_winograd_f6x3_f32_avx2", F6X3_PORTABLE = "conv_winograd_f6x3_f32_portable",
+        "Winograd convolution F(6, 3) with points 0, +-1, +-2, +-1/2: 5.06 times fewer multiplications";
+    Square2x5 = F2x5<6, 2>, true:
+        F2X5_AVX2 = "conv_winograd_f2x5_f32_avx2", F2X5_PORTABLE = "conv_winograd_f2x5_f32_portable",
+        "Winograd convolution F(2, 5) with points 0, +-sqrt 2, +-1/sqrt 2: 2.78 times fewer multiplications";
+    Square4x5 = F4x5<8, 4>, true:
+        F4X5_AVX2 = "conv_winograd_f4x5_f32_avx2", F4X5_PORTABLE = "conv_winograd_f4x5_f32_portable",
+        "Winograd convolution F(4, 5) with points 0, +-1, +-2, +-1/2: 6.25 times fewer multiplications";
+    Line4x3 = F4x3<6, 4>, false:
+        F4X3_LINE_AVX2 = "conv_winograd_f4x3_line_f32_avx2", F4X3_LINE_PORTABLE = "conv_winograd_f4x3_line_f32_portable",
+        "Winograd convolution F(4, 3) of windows of 1 x 3 or 3 x 1: 2 times fewer multiplications";
+    Line4x7 = F4x7<10, 4>, false:
+        F4X7_LINE_AVX2 = "conv_winograd_f4x7_line_f32_avx2", F4X7_LINE_PORTABLE = "conv_winograd_f4x7_line_f32_portable",
+        "Winograd convolution F(4, 7) of windows of 1 x 7 or 7 x 1: 2.8 times fewer multiplications";
 }
 
 const BLOCKED: Layout = Layout::Blocked(LANES as u8);
@@ -63,15 +78,17 @@ const BLOCKED: Layout = Layout::Blocked(LANES as u8);
 /// Variants of offers: whether workers share blocks of tiles.
 const VARIANTS: [bool; 2] = [false, true];
 
-impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize> Kernel for Winograd<S, F, N, M> {
+impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: bool> Kernel
+    for Winograd<S, F, N, M, SQUARE>
+{
     fn descriptor(&self) -> &'static KernelDescriptor {
         self.descriptor
     }
 
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         for (variant, shared) in VARIANTS.into_iter().enumerate() {
-            let plan = Plan::new(p, N, M, shared)?;
-            if shared && plan.all_tiles() <= Plan::new(p, N, M, false)?.block {
+            let plan = Plan::new(p, N, M, SQUARE, shared)?;
+            if shared && plan.all_tiles() <= Plan::new(p, N, M, SQUARE, false)?.block {
                 // A single block: the same work with more meetings, unless there are workers to meet.
                 continue;
             }
@@ -92,7 +109,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize> Kernel for Winogr
                     Scratch { shared: 0, per_worker: bytes }
                 },
                 packed_bytes: plan.weights() * size_of::<f32>(),
-                packed_format: F::NAME.into(),
+                packed_format: packed_format::<F, N, M>(&plan).into(),
                 numerics: NumericClass::Transformed,
                 in_place: epilogue::residuals(p, fused).next(),
                 variant: variant as u32,
@@ -102,14 +119,16 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize> Kernel for Winogr
     }
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        let Ok(plan) = chosen::<N, M>(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
+        let Ok(plan) = chosen::<N, M, SQUARE>(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let rate = stamp::rate::<S>(m);
         let tiles = plan.all_tiles() as f64;
-        let macs = tiles * (N * N * plan.inputs) as f64 * plan.width() as f64;
+        let macs = tiles * (plan.positions() * plan.inputs) as f64 * plan.width() as f64;
         // Sixteen multiply-adds per cycle at best.
         let cycle = 16.0 / rate;
         let (blocks_in, blocks_out) = ((plan.depth() / LANES) as f64, (plan.width() / LANES) as f64);
-        let transforms = tiles * (blocks_in * F::CYCLES.0 + blocks_out * F::CYCLES.1) * cycle;
+        // A line takes one of the transforms that a square takes along both axes.
+        let share = if SQUARE { 1.0 } else { 0.5 / N as f64 };
+        let transforms = tiles * (blocks_in * F::CYCLES.0 + blocks_out * F::CYCLES.1) * cycle * share;
         // Filling and draining the accumulators takes as long as some eight terms of the sum.
         let multiply = macs * (1.0 + 8.0 / plan.inputs as f64) / (0.97 * rate);
         // Weights are read once for each block; a block that leaves the second-level cache is written and read twice
@@ -126,41 +145,42 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize> Kernel for Winogr
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
-        let plan = chosen::<N, M>(p, o)?;
-        let weights = p.const_f32s(1).ok_or_else(|| KernelError::Problem("the weights are not constant f32".into()))?;
-        if weights.len() != plan.outputs * plan.inputs * 9 {
+        let plan = chosen::<N, M, SQUARE>(p, o)?;
+        let weights = stamp::weights(p, 1)?;
+        let taps: usize = plan.axes.extent(F::TAPS).iter().product();
+        if weights.len() != plan.outputs * plan.inputs * taps || plan.weights() * size_of::<f32>() != o.packed_bytes {
             return Err(KernelError::Problem("the offer is of another problem".into()));
         }
-        let mut data = AlignedBuf::zeroed(plan.weights() * size_of::<f32>())?;
-        let packed: &mut [f32] = bytemuck::cast_slice_mut(data.as_mut_slice());
-        let g = F::weights();
-        for (i, w) in weights.chunks_exact(9).enumerate() {
-            let (output, input) = (i / plan.inputs, i % plan.inputs);
-            let at = (output / PANEL * plan.inputs + input) * PANEL + output % PANEL;
-            let row = |r: usize| [0, 1, 2].map(|k| f64::from(w[3 * r + k]));
-            let rows = [row(0), row(1), row(2)];
-            for r in 0..N {
-                let half = [0, 1, 2].map(|k| (0..3).map(|j| g[r][j] * rows[j][k]).sum::<f64>());
-                for c in 0..N {
-                    let u: f64 = (0..3).map(|k| half[k] * g[c][k]).sum();
-                    packed[(r * N + c) * plan.panels() * plan.inputs * PANEL + at] = u as f32;
-                }
-            }
-        }
+        let mut data = AlignedBuf::zeroed(o.packed_bytes)?;
+        let packed = bytemuck::cast_slice_mut(data.as_mut_slice());
+        stamp::token::<S>()?.vectorize(pack::Pack::<F, N, M> {
+            plan: &plan,
+            weights: &weights,
+            packed,
+            _scheme: PhantomData,
+        });
         Ok(Packed { data })
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let plan = chosen::<N, M>(p, o)?;
+        let plan = chosen::<N, M, SQUARE>(p, o)?;
         let epilogue = Epilogue::new(p, o.fused, plan.outputs, true)?;
         let nothing = Epilogue::new(p, 0, plan.outputs, true)?;
         Ok(Box::new(Engine::<S, F, N, M>::new(stamp::token::<S>()?, plan, packed, epilogue, nothing)?))
     }
 }
 
+/// Names what the packed bytes depend on besides the weights.
+fn packed_format<F: Scheme<N, M>, const N: usize, const M: usize>(plan: &Plan) -> String {
+    match plan.axes {
+        Axes::Both => F::NAME.into(),
+        axes => format!("{}-{axes:?}", F::NAME),
+    }
+}
+
 /// The plan of an offer that was chosen.
-fn chosen<const N: usize, const M: usize>(p: &Problem, o: &Offer) -> Result<Plan, KernelError> {
+fn chosen<const N: usize, const M: usize, const SQUARE: bool>(p: &Problem, o: &Offer) -> Result<Plan, KernelError> {
     let shared = VARIANTS.get(o.variant as usize).copied();
     let shared = shared.ok_or_else(|| KernelError::Problem("the offer is of another kernel".into()))?;
-    Plan::new(p, N, M, shared).map_err(|r| KernelError::Problem(r.to_string()))
+    Plan::new(p, N, M, SQUARE, shared).map_err(|r| KernelError::Problem(r.to_string()))
 }

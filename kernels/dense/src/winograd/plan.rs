@@ -9,6 +9,28 @@ use paring_simd::LANES;
 /// Columns of a panel of weights.
 pub const PANEL: usize = 2 * LANES;
 
+/// The axes along which windows extend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axes {
+    /// Square windows.
+    Both,
+    /// Windows of one row.
+    Across,
+    /// Windows of one column.
+    Down,
+}
+
+impl Axes {
+    /// `n` along the axes of the windows, 1 along the other.
+    pub fn extent(self, n: usize) -> [usize; 2] {
+        match self {
+            Axes::Both => [n, n],
+            Axes::Across => [1, n],
+            Axes::Down => [n, 1],
+        }
+    }
+}
+
 /// Extents, tiles and blocks.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -18,11 +40,12 @@ pub struct Plan {
     pub input: [usize; 2],
     pub output: [usize; 2],
     pub before: [usize; 2],
+    pub axes: Axes,
     /// Tiles per axis.
     pub tiles: [usize; 2],
     /// Inputs and outputs of a tile, per axis.
-    pub n: usize,
-    pub m: usize,
+    pub n: [usize; 2],
+    pub m: [usize; 2],
     /// Tiles that are transformed before their products are summed.
     pub block: usize,
     /// Whether workers share a block, rather than each having its own.
@@ -31,18 +54,29 @@ pub struct Plan {
 
 /// Tiles of a worker's own block: two of the micro-kernel's, so that the block stays in the second-level cache.
 const OWN_TILES: usize = 12;
+/// Tiles that are not worth cutting in two: weights are read once for each block.
+const UNCUT_TILES: usize = 18;
 /// Most bytes of a shared block.
 const SHARED_BYTES: usize = 12 << 20;
 
 impl Plan {
-    /// The plan of `p` for tiles of `m` x `m` outputs from `n` x `n` inputs.
+    /// The plan of `p` for tiles of `m` outputs from `n` inputs per axis, where windows extend along two axes or along
+    /// one as `square` says.
     ///
     /// # Errors
     /// [`Reject`] where the problem is none for this algorithm.
-    pub fn new(p: &Problem, n: usize, m: usize, shared: bool) -> Result<Plan, Reject> {
+    pub fn new(p: &Problem, n: usize, m: usize, square: bool, shared: bool) -> Result<Plan, Reject> {
         let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-        if a.kernel != [3, 3] || a.stride != [1, 1] || a.dilation != [1, 1] {
-            return Err(Reject::because("only windows of 3 x 3 with stride 1 and no dilation"));
+        let taps = n - m + 1;
+        let axes = match a.kernel[..] {
+            [h, w] if square && h == taps && w == taps => Axes::Both,
+            [1, w] if !square && w == taps => Axes::Across,
+            [h, 1] if !square && h == taps => Axes::Down,
+            _ if square => return Err(Reject::from(format!("only windows of {taps} x {taps}"))),
+            _ => return Err(Reject::from(format!("only windows of 1 x {taps} and {taps} x 1"))),
+        };
+        if a.stride != [1, 1] || a.dilation != [1, 1] {
+            return Err(Reject::because("only stride 1 and no dilation"));
         }
         let g = Geometry::of_conv(p, a)?;
         if g.groups != 1 || g.select.is_some() {
@@ -52,6 +86,7 @@ impl Plan {
             return Err(Reject::because("strict numerics allow no transformed products"));
         }
         let output = [g.output[1], g.output[2]];
+        let (n, m) = (axes.extent(n), axes.extent(m));
         let mut plan = Plan {
             samples: g.samples,
             inputs: g.inputs,
@@ -59,7 +94,8 @@ impl Plan {
             input: [g.input[1], g.input[2]],
             output,
             before: [g.halo[1], g.halo[2]],
-            tiles: output.map(|o| o.div_ceil(m)),
+            axes,
+            tiles: [output[0].div_ceil(m[0]), output[1].div_ceil(m[1])],
             n,
             m,
             block: 1,
@@ -73,6 +109,11 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Positions of a tile: as many matrix products are summed.
+    pub fn positions(&self) -> usize {
+        self.n[0] * self.n[1]
+    }
+
     /// All tiles.
     pub fn all_tiles(&self) -> usize {
         self.samples * self.tiles[0] * self.tiles[1]
@@ -81,8 +122,10 @@ impl Plan {
     fn best_block(&self) -> usize {
         let tiles = self.all_tiles();
         let most = if self.shared {
-            let each = self.n * self.n * (self.depth() + self.width()) * size_of::<f32>();
+            let each = self.positions() * (self.depth() + self.width()) * size_of::<f32>();
             (SHARED_BYTES / each).max(2 * OWN_TILES)
+        } else if tiles <= UNCUT_TILES {
+            tiles
         } else {
             OWN_TILES
         };
@@ -128,20 +171,20 @@ impl Plan {
 
     /// Elements of a block's transformed inputs and products.
     pub fn scratch(&self) -> usize {
-        self.n * self.n * (self.input_step() + self.product_step())
+        self.positions() * (self.input_step() + self.product_step())
     }
 
     /// Elements of the transformed weights.
     pub fn weights(&self) -> usize {
-        self.n * self.n * self.panels() * self.inputs * PANEL
+        self.positions() * self.panels() * self.inputs * PANEL
     }
 
     fn checked_weights(&self) -> Option<usize> {
-        self.panels().checked_mul(PANEL)?.checked_mul(self.inputs)?.checked_mul(self.n * self.n)
+        self.panels().checked_mul(PANEL)?.checked_mul(self.inputs)?.checked_mul(self.positions())
     }
 
     fn checked_scratch(&self) -> Option<usize> {
         let channels = self.depth().checked_add(self.width())?;
-        self.block.checked_mul(channels)?.checked_add(2 * PANEL)?.checked_mul(self.n * self.n)
+        self.block.checked_mul(channels)?.checked_add(2 * PANEL)?.checked_mul(self.positions())
     }
 }

@@ -1,7 +1,10 @@
 //! Input and output transforms, eight channels at a time, straight from and to blocks of eight channels.
 
-use super::{plan::Plan, scheme::Scheme};
-use crate::{depthwise::store_some, tile::Panel};
+use super::{
+    plan::{Axes, Plan},
+    scheme::Scheme,
+};
+use crate::tile::Panel;
 use core::ops::Range;
 use paring_simd::{LANES, Simd};
 
@@ -9,12 +12,35 @@ use paring_simd::{LANES, Simd};
 fn place(plan: &Plan, tile: usize) -> (usize, usize, usize) {
     let [down, across] = plan.tiles;
     let (row, column) = (tile / across, tile % across);
-    (row / down, row % down * plan.m, column * plan.m)
+    (row / down, row % down * plan.m[0], column * plan.m[1])
 }
 
 /// Positions of a window of `n` from `at` on that lie within an axis of `extent` elements after `before` zeros.
 fn inside(at: usize, n: usize, before: usize, extent: usize) -> Range<usize> {
     before.saturating_sub(at).min(n)..(before + extent).saturating_sub(at).min(n)
+}
+
+/// The inputs of one tile and eight channels.
+struct Window<'a> {
+    /// The first, which may lie outside the input and is only read within it.
+    x: *const f32,
+    /// Elements from one row to the next.
+    row_step: usize,
+    /// Rows and columns within the input; the others are zeros.
+    inside: &'a [Range<usize>; 2],
+}
+
+impl Window<'_> {
+    /// # Safety
+    /// The window must lie as its ranges say.
+    #[inline(always)]
+    unsafe fn load<S: Simd, const EDGE: bool>(&self, s: S, row: usize, column: usize) -> S::V {
+        if EDGE && !(self.inside[0].contains(&row) && self.inside[1].contains(&column)) {
+            return s.splat(0.0);
+        }
+        // SAFETY: within the input.
+        unsafe { s.load(self.x.wrapping_add(row * self.row_step + column * LANES)) }
+    }
 }
 
 /// Transforms the inputs of `tiles` to `v`.
@@ -34,34 +60,34 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     let (plane, blocks) = (height * width * LANES, plan.depth() / LANES);
     for tile in tiles {
         let (sample, row, column) = place(plan, tile);
-        let rows = inside(row, N, plan.before[0], height);
-        let columns = inside(column, N, plan.before[1], width);
-        let whole = rows.len() == N && columns.len() == N;
+        let inside = [inside(row, plan.n[0], plan.before[0], height), inside(column, plan.n[1], plan.before[1], width)];
+        let whole = inside[0].len() == plan.n[0] && inside[1].len() == plan.n[1];
         let at =
             (row.wrapping_sub(plan.before[0]).wrapping_mul(width)).wrapping_add(column.wrapping_sub(plan.before[1]));
         for block in 0..blocks {
             let x = x[(sample * blocks + block) * plane..][..plane].as_ptr().wrapping_add(at.wrapping_mul(LANES));
+            let window = Window { x, row_step: width * LANES, inside: &inside };
             // SAFETY: only rows and columns within the plane are read; the block of `v` has room for every tile.
             unsafe {
                 let v = v.add((tile - first) * plan.depth() + block * LANES);
-                if whole {
-                    input::<S, F, N, M, false>(s, x, width, 0..N, 0..N, v, plan.input_step());
-                } else {
-                    input::<S, F, N, M, true>(s, x, width, rows.clone(), columns.clone(), v, plan.input_step());
+                match (plan.axes, whole) {
+                    (Axes::Both, true) => square::<S, F, N, M, false>(s, &window, v, plan.input_step()),
+                    (Axes::Both, false) => square::<S, F, N, M, true>(s, &window, v, plan.input_step()),
+                    (axes, _) => line::<S, F, N, M>(s, &window, axes, v, plan.input_step()),
                 }
             }
         }
     }
 }
 
-/// Transforms one tile of eight channels; rows and columns outside the ranges are zeros where `EDGE`.
+/// Transforms one square tile of eight channels.
+///
+/// # Safety
+/// As for [`inputs`].
 #[inline(always)]
-unsafe fn input<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const EDGE: bool>(
+unsafe fn square<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const EDGE: bool>(
     s: S,
-    x: *const f32,
-    width: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
+    window: &Window<'_>,
     v: *mut f32,
     step: usize,
 ) {
@@ -70,10 +96,8 @@ unsafe fn input<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const 
     for c in 0..N {
         let mut d = [zero; N];
         for r in 0..N {
-            if !EDGE || (rows.contains(&r) && columns.contains(&c)) {
-                // SAFETY: within the input.
-                d[r] = unsafe { s.load(x.wrapping_add((r * width + c) * LANES)) };
-            }
+            // SAFETY: the caller's promise.
+            d[r] = unsafe { window.load::<S, EDGE>(s, r, c) };
         }
         let d = F::input(s, d);
         for r in 0..N {
@@ -86,6 +110,31 @@ unsafe fn input<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const 
             // SAFETY: the caller's promise.
             unsafe { s.store(v.add((r * N + c) * step), d[c]) };
         }
+    }
+}
+
+/// Transforms one tile of a single row or column of eight channels.
+///
+/// # Safety
+/// As for [`inputs`].
+#[inline(always)]
+unsafe fn line<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+    s: S,
+    window: &Window<'_>,
+    axes: Axes,
+    v: *mut f32,
+    step: usize,
+) {
+    let mut d = [s.splat(0.0); N];
+    for i in 0..N {
+        let (row, column) = if axes == Axes::Across { (0, i) } else { (i, 0) };
+        // SAFETY: the caller's promise.
+        d[i] = unsafe { window.load::<S, true>(s, row, column) };
+    }
+    let d = F::input(s, d);
+    for i in 0..N {
+        // SAFETY: the caller's promise.
+        unsafe { s.store(v.add(i * step), d[i]) };
     }
 }
 
@@ -105,25 +154,38 @@ pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usi
     panel: impl Fn(usize) -> Panel<'a>,
 ) {
     let [height, width] = plan.output;
-    let blocks = plan.width() / LANES;
-    for tile in tiles {
-        let (sample, row, column) = place(plan, tile);
-        let (rows, count) = (M.min(height - row), M.min(width - column));
-        for block in 0..blocks {
-            let panel = panel(block);
+    let (blocks, step) = (plan.width() / LANES, plan.product_step());
+    for block in 0..blocks {
+        let panel = panel(block);
+        for tile in tiles.clone() {
+            let (sample, row, column) = place(plan, tile);
+            let (rows, columns) = (plan.m[0].min(height - row), plan.m[1].min(width - column));
             // SAFETY: the tile's products and its pixels lie within their buffers.
             unsafe {
                 let products = products.add((tile - first) * plan.width() + block * LANES);
                 let y = y.add((((sample * blocks + block) * height + row) * width + column) * LANES);
-                output::<S, F, N, M>(s, products, plan.product_step(), &panel, y, width * LANES, rows, count);
+                if plan.axes == Axes::Both {
+                    let row_step = width * LANES;
+                    square_output::<S, F, N, M>(s, products, step, &panel, y, row_step, rows, columns);
+                    continue;
+                }
+                let mut m = [s.splat(0.0); N];
+                for i in 0..N {
+                    m[i] = s.load(products.add(i * step));
+                }
+                let pixel_step = if plan.axes == Axes::Across { LANES } else { width * LANES };
+                finish::<S, M>(s, &panel, F::output(s, m), y, pixel_step, rows * columns);
             }
         }
     }
 }
 
-/// Transforms and stores one tile of eight channels.
+/// Transforms and stores one square tile of eight channels.
+///
+/// # Safety
+/// As for [`outputs`].
 #[inline(always)]
-unsafe fn output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+unsafe fn square_output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     s: S,
     products: *const f32,
     step: usize,
@@ -131,7 +193,7 @@ unsafe fn output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     y: *mut f32,
     row_step: usize,
     rows: usize,
-    count: usize,
+    columns: usize,
 ) {
     let zero = s.splat(0.0);
     let mut half = [[zero; N]; M];
@@ -146,12 +208,42 @@ unsafe fn output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
             half[r][c] = d[r];
         }
     }
-    // SAFETY: the caller's promise.
+    for r in 0..rows {
+        // SAFETY: the caller's promise.
+        unsafe { finish::<S, M>(s, panel, F::output(s, half[r]), y.add(r * row_step), LANES, columns) };
+    }
+}
+
+/// Finishes and stores the first `count` of a line of pixels.
+///
+/// # Safety
+/// They must lie within the output, which has whole blocks of channels.
+#[inline(always)]
+unsafe fn finish<S: Simd, const M: usize>(
+    s: S,
+    panel: &Panel<'_>,
+    pixels: [S::V; M],
+    y: *mut f32,
+    step: usize,
+    count: usize,
+) {
+    let mut sums = [[s.splat(0.0)]; M];
+    let mut to = [y; M];
+    // SAFETY: the caller's promise; one entry per column.
     unsafe {
         let init = s.load(panel.init);
-        for r in 0..rows {
-            let d = F::output(s, half[r]).map(|v| s.add(v, init));
-            store_some(s, panel, [d[0], d[1], d[M / 2], d[M - 1]], y.add(r * row_step), count);
+        for i in 0..M {
+            sums[i][0] = s.add(pixels[i], init);
+            to[i] = y.wrapping_add(i * step);
+        }
+        if count == M {
+            panel.finish.store::<S, M, 1>(s, panel, sums, to);
+            return;
+        }
+        for i in 0..M {
+            if i < count {
+                panel.finish.store::<S, 1, 1>(s, panel, [sums[i]], [to[i]]);
+            }
         }
     }
 }
