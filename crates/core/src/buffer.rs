@@ -16,9 +16,23 @@ pub struct AllocError {
 }
 
 /// Owned bytes, zeroed at first, aligned to [`ALIGNMENT`].
+///
+/// Allocated at the allocator's own alignment with room to move the first byte: allocators hand out large blocks of
+/// zeros untouched, but clear them byte by byte where a larger alignment is asked for.
 pub struct AlignedBuf {
+    /// The first byte.
     ptr: NonNull<u8>,
     len: usize,
+    /// Bytes between the start of the allocation and `ptr`.
+    moved: usize,
+}
+
+/// Alignment that is asked of the allocator.
+const NATURAL: usize = 16;
+
+/// What is allocated for `len` bytes.
+fn allocation(len: usize) -> Option<MemLayout> {
+    MemLayout::from_size_align(len.checked_add(ALIGNMENT - NATURAL)?, NATURAL).ok()
 }
 
 // SAFETY: the buffer is uniquely owned plain memory.
@@ -33,12 +47,16 @@ impl AlignedBuf {
     /// [`AllocError`] where the allocator refuses or the size exceeds the address space.
     pub fn zeroed(len: usize) -> Result<AlignedBuf, AllocError> {
         if len == 0 {
-            return Ok(AlignedBuf { ptr: NonNull::<Aligned>::dangling().cast(), len });
+            return Ok(AlignedBuf { ptr: NonNull::<Aligned>::dangling().cast(), len, moved: 0 });
         }
-        let layout = MemLayout::from_size_align(len, ALIGNMENT).map_err(|_| AllocError { bytes: len })?;
+        let failed = AllocError { bytes: len };
+        let layout = allocation(len).ok_or(failed)?;
         // SAFETY: the size is not zero.
-        let ptr = unsafe { alloc_zeroed(layout) };
-        NonNull::new(ptr).map(|ptr| AlignedBuf { ptr, len }).ok_or(AllocError { bytes: len })
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(failed)?;
+        let moved = start.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT - NATURAL);
+        // SAFETY: the allocation has room for the bytes that are skipped, as it is aligned to all but them.
+        let ptr = unsafe { start.add(moved) };
+        Ok(AlignedBuf { ptr, len, moved })
     }
 
     /// A copy of `bytes`.
@@ -72,8 +90,11 @@ impl AlignedBuf {
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
         if self.len > 0 {
-            // SAFETY: allocated in `zeroed` with this very layout, which was valid there.
-            unsafe { dealloc(self.ptr.as_ptr(), MemLayout::from_size_align_unchecked(self.len, ALIGNMENT)) }
+            // SAFETY: allocated in `zeroed` with this very layout, which was valid there; `ptr` was moved since.
+            unsafe {
+                let layout = allocation(self.len).unwrap_unchecked();
+                dealloc(self.ptr.as_ptr().sub(self.moved), layout);
+            }
         }
     }
 }

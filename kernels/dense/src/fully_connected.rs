@@ -35,15 +35,23 @@ const TASK_MACS: usize = 1 << 20;
 
 /// Rows, length of the sum, columns.
 #[derive(Clone, Copy, Debug)]
-struct Extent {
-    rows: usize,
-    depth: usize,
-    columns: usize,
-    transposed: bool,
+pub struct Extent {
+    /// Rows of the input.
+    pub rows: usize,
+    /// Length of the sum.
+    pub depth: usize,
+    /// Columns of the output.
+    pub columns: usize,
+    /// Whether the matrix is stored with one row for each column of the output.
+    pub transposed: bool,
 }
 
 impl Extent {
-    fn of(p: &Problem) -> Result<Extent, Reject> {
+    /// The extent of `p`.
+    ///
+    /// # Errors
+    /// [`Reject`] where it is no product with a constant matrix of `f32`.
+    pub fn of(p: &Problem) -> Result<Extent, Reject> {
         let Op::Dense(a) = &p.op else { return Err(Reject::because("not a product with a constant matrix")) };
         let missing = || Reject::because("an operand is missing");
         let (x, w) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);

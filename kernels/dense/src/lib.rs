@@ -14,6 +14,7 @@ mod matmul;
 mod panel;
 mod stamp;
 mod tile;
+mod unpacked;
 mod winograd;
 
 use paring_kernel::Kernel;
@@ -53,6 +54,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     &fully_connected::DENSE_AVX2,
     &fully_connected::DENSE_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &unpacked::UNPACKED_AVX2,
+    &unpacked::UNPACKED_PORTABLE,
     #[cfg(target_arch = "x86_64")]
     &matmul::MATMUL_AVX2,
     &matmul::MATMUL_PORTABLE,

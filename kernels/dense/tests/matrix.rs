@@ -49,7 +49,8 @@ fn check_dense(r: &mut Random, leading: &[usize], k: usize, n: usize) -> usize {
     let y = shape(n);
     let steps = epilogue(r, &y, leading.len(), &mut inputs, &mut data);
     let p = problem(Op::Dense(DenseAttrs { transposed }), inputs, &y, steps);
-    check(&p, &data, &["dense_f32"], |fused| {
+    let names: &[&str] = if m == 1 && transposed { &["dense_f32", "dense_unpacked_f32"] } else { &["dense_f32"] };
+    check(&p, &data, names, |fused| {
         let mut out = sums.clone();
         apply(&p, fused, leading.len(), &data, &mut out);
         out
