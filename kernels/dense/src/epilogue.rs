@@ -172,12 +172,35 @@ impl Finish<'_> {
         &self,
         s: S,
         panel: &Panel<'_>,
+        sums: [[S::V; NV]; PX],
+        y: [*mut f32; PX],
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store_or_defer::<S, PX, NV>(s, panel, sums, y, false) }
+    }
+
+    /// As [`Finish::store`], or stores the sums as they are where `deferred`: see [`Finish::is_deferred`].
+    ///
+    /// # Safety
+    /// As for [`Finish::store`].
+    #[inline(always)]
+    pub unsafe fn store_or_defer<S: Simd, const PX: usize, const NV: usize>(
+        &self,
+        s: S,
+        panel: &Panel<'_>,
         mut sums: [[S::V; NV]; PX],
         y: [*mut f32; PX],
+        deferred: bool,
     ) {
         // SAFETY: the caller's promise; residuals have the extent of the output.
         unsafe {
-            if let Some(quick) = self.epilogue.quick
+            if deferred {
+                for i in 0..PX {
+                    for h in 0..NV {
+                        s.store(y[i].add(panel.column(h)), sums[i][h]);
+                    }
+                }
+            } else if let Some(quick) = self.epilogue.quick
                 && panel.lanes == NV * LANES
             {
                 for r in 0..quick.residuals.min(RESIDUALS) {
@@ -204,38 +227,59 @@ impl Finish<'_> {
             } else {
                 // Not initialised: clearing it takes as long as many an epilogue.
                 let mut tile = [const { MaybeUninit::<Row>::uninit() }; ROWS];
+                let mut rows = [core::ptr::null_mut(); ROWS];
                 for i in 0..PX {
+                    rows[i] = tile[i].as_mut_ptr().cast::<f32>();
                     for h in 0..NV {
-                        s.store(tile[i].as_mut_ptr().cast::<f32>().add(h * LANES), sums[i][h]);
+                        s.store(rows[i].add(h * LANES), sums[i][h]);
                     }
                 }
-                self.general(s, panel, &mut tile[..PX], &y, NV);
+                self.general(s, panel, Values { rows: &rows[..PX], columns: [0, LANES] }, &y, NV);
             }
         }
+    }
+
+    /// Whether sums of `vectors` vectors are better stored as they are, for [`Finish::finish`] to go over many of them
+    /// at once: one vector of a long activation waits for itself unless there are others to work on meanwhile.
+    #[inline(always)]
+    pub fn is_deferred(&self, panel: &Panel<'_>, vectors: usize) -> bool {
+        let e = self.epilogue;
+        let room = e.padded || panel.lanes == vectors * LANES;
+        // A residual may lie where the sums would be stored.
+        e.quick.is_none() && e.residuals.is_empty() && room
+    }
+
+    /// Applies the steps to sums that were stored as they are.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; all columns are initialised.
+    pub unsafe fn finish<S: Simd>(&self, s: S, panel: &Panel<'_>, y: &[*mut f32], vectors: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.general(s, panel, Values { rows: y, columns: panel.columns }, y, vectors) }
     }
 
     /// Any epilogue, and panels with columns that do not exist. Out of line, as it would swell every size of tile.
     ///
     /// # Safety
-    /// As for [`Finish::store`]; the first `vectors` vectors of each row of the tile are initialised.
+    /// As for [`Finish::store`]; `vectors` vectors of each row of values are initialised.
     #[inline(never)]
-    unsafe fn general<S: Simd>(
-        &self,
-        s: S,
-        panel: &Panel<'_>,
-        tile: &mut [MaybeUninit<Row>],
-        y: &[*mut f32],
-        vectors: usize,
-    ) {
-        s.vectorize(General { finish: self, panel, tile, y, vectors });
+    unsafe fn general<S: Simd>(&self, s: S, panel: &Panel<'_>, values: Values<'_>, y: &[*mut f32], vectors: usize) {
+        s.vectorize(General { finish: self, panel, values, y, vectors });
     }
+}
+
+/// Sums on their way through the epilogue: rows, and the places of the first and second vector in a row.
+#[derive(Clone, Copy)]
+struct Values<'a> {
+    rows: &'a [*mut f32],
+    columns: [usize; 2],
 }
 
 /// The body of [`Finish::general`].
 struct General<'a> {
     finish: &'a Finish<'a>,
     panel: &'a Panel<'a>,
-    tile: &'a mut [MaybeUninit<Row>],
+    values: Values<'a>,
     y: &'a [*mut f32],
     vectors: usize,
 }
@@ -244,24 +288,25 @@ impl Task for General<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(mut self, s: S) {
+    fn call<S: Simd>(self, s: S) {
         let e = self.finish.epilogue;
         for step in &e.steps {
             self.step(s, step);
         }
         for h in 0..self.vectors {
             let lanes = self.lanes(h);
-            for i in 0..self.tile.len() {
-                let (row, y) = (self.vector(i, h), self.y[i].wrapping_add(self.panel.column(h)));
-                // SAFETY: eight elements of the tile; `Finish::store` has the same conditions for `y`.
+            let (from, to) = (self.column(h), self.panel.column(h));
+            for (&row, &y) in self.values.rows.iter().zip(self.y) {
+                let (row, y) = (row.wrapping_add(from), y.wrapping_add(to));
+                // SAFETY: eight elements of the values; `Finish::store` has the same conditions for `y`.
                 unsafe {
-                    if lanes == LANES {
-                        s.store(y, s.load(row));
-                    } else {
+                    if lanes < LANES {
                         // Nothing but zeros may reach padding lanes, not even where an infinity met a weight of zero.
                         for lane in 0..if e.padded { LANES } else { lanes } {
                             *y.add(lane) = if lane < lanes { *row.add(lane) } else { 0.0 };
                         }
+                    } else if row != y {
+                        s.store(y, s.load(row));
                     }
                 }
             }
@@ -276,26 +321,27 @@ impl General<'_> {
         self.panel.lanes.saturating_sub(h * LANES).min(LANES)
     }
 
-    /// Vector `h` of row `i` of the tile.
+    /// The place of vector `h` in a row of values.
     #[inline(always)]
-    fn vector(&mut self, i: usize, h: usize) -> *mut f32 {
-        self.tile[i].as_mut_ptr().cast::<f32>().wrapping_add(h * LANES)
+    fn column(&self, h: usize) -> usize {
+        let [first, second] = self.values.columns;
+        first + h * (second - first)
     }
 
-    /// Applies one step to all vectors of the tile. They do not wait for each other, which hides the latency of an
-    /// activation that takes many instructions.
+    /// Applies one step to all vectors. They do not wait for each other, which hides the latency of an activation that
+    /// takes many instructions.
     #[inline(always)]
-    fn step<S: Simd>(&mut self, s: S, step: &Step) {
+    fn step<S: Simd>(&self, s: S, step: &Step) {
         macro_rules! each {
             ($v:ident => $value:expr) => {
                 each!(|_i, _h| $v => $value)
             };
             (|$i:ident, $h:ident| $v:ident => $value:expr) => {
-                for h in 0..self.vectors {
-                    for i in 0..self.tile.len() {
-                        let ($i, $h) = (i, h);
-                        let p = self.vector(i, h);
-                        // SAFETY: eight elements of the tile, initialised by whoever made it.
+                for $h in 0..self.vectors {
+                    let column = self.column($h);
+                    for ($i, row) in self.values.rows.iter().enumerate() {
+                        let p = row.wrapping_add(column);
+                        // SAFETY: eight elements of the values, initialised by whoever made them.
                         unsafe {
                             let $v = s.load(p);
                             s.store(p, $value);

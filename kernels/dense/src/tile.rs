@@ -245,6 +245,7 @@ impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let Rows { panel, x, y } = self;
+        let deferred = panel.finish.is_deferred(panel, NV);
         debug_assert_eq!(x.len(), y.len());
         let tiles = x.len().div_ceil(height::<S, NV>()).max(1);
         let (each, more) = (x.len() / tiles, x.len() % tiles);
@@ -256,18 +257,22 @@ impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
             unsafe {
                 let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
                 match n {
-                    8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y, ahead),
-                    7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y, ahead),
-                    6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y, ahead),
-                    5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y, ahead),
-                    4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y, ahead),
-                    3 => tile::<S, 3, NV, WALK>(s, panel, x, y, ahead),
-                    2 => tile::<S, 2, NV, WALK>(s, panel, x, y, ahead),
-                    1 => tile::<S, 1, NV, WALK>(s, panel, x, y, ahead),
+                    8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    3 => tile::<S, 3, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    2 => tile::<S, 2, NV, WALK>(s, panel, x, y, ahead, deferred),
+                    1 => tile::<S, 1, NV, WALK>(s, panel, x, y, ahead, deferred),
                     _ => {}
                 }
             }
             at += n;
+        }
+        if deferred {
+            // SAFETY: the promise of the caller of `rows`; every row was stored above.
+            unsafe { panel.finish.finish(s, panel, y, NV) };
         }
     }
 }
@@ -283,13 +288,14 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
     x: *const *const f32,
     y: *const *mut f32,
     ahead: *const f32,
+    deferred: bool,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
         let x: [*const f32; PX] = x.cast::<[*const f32; PX]>().read();
         let y: [*mut f32; PX] = y.cast::<[*mut f32; PX]>().read();
         let sums = sum::<S, PX, NV, WALK>(s, panel, x, ahead);
-        panel.finish.store(s, panel, sums, y);
+        panel.finish.store_or_defer(s, panel, sums, y, deferred);
     }
 }
 

@@ -125,6 +125,9 @@ impl<S: Simd> Prepared for Engine<S> {
     }
 }
 
+/// Pixels that an epilogue goes over at once.
+const PIXELS: usize = 32;
+
 /// One run.
 struct Run<'a> {
     extents: &'a Extents,
@@ -201,7 +204,9 @@ impl BandTask<'_> {
             columns: [0, LANES],
             finish: run.finish,
         };
-        let bounds = run.finish.bounds(panel.lanes);
+        // Other epilogues than bounds go over the whole band at the end.
+        let deferred = run.finish.is_deferred(&panel, 1);
+        let bounds = run.finish.bounds(panel.lanes).or(deferred.then_some((f32::NEG_INFINITY, f32::INFINITY)));
         let down = e.dilation[0];
         // Divisions take longer than a short row.
         let rows_down = |distance: usize| if down == 1 { distance } else { distance.div_ceil(down) }.min(e.kernel[0]);
@@ -233,6 +238,19 @@ impl BandTask<'_> {
             // SAFETY: the rows of taps counted lie within the plane or the gathered rows, and tile columns beyond
             // the row's are not read; other tasks write other rows.
             unsafe { tile::row::<S, KW, ST>(s, &row) }
+        }
+        if deferred {
+            let (first, pixels) = (out_first + first * out_row, (last - first) * e.output[1]);
+            for from in (0..pixels).step_by(PIXELS) {
+                let mut y = [run.y; PIXELS];
+                let count = PIXELS.min(pixels - from);
+                for (i, y) in y[..count].iter_mut().enumerate() {
+                    *y = run.y.wrapping_add(first + (from + i) * LANES);
+                }
+                // SAFETY: the pixels of the band, which lie one after the other and were all stored above. The panel's
+                // first column is at the pixel itself.
+                unsafe { run.finish.finish(s, &panel, &y[..count], 1) }
+            }
         }
     }
 }

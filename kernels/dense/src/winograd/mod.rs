@@ -136,11 +136,11 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
         let weights = o.packed_bytes as f64 * plan.blocks() as f64 / m.bandwidth(o.packed_bytes);
         let block = (plan.scratch() * size_of::<f32>()) as f64;
         let spilt = if block > 2.0 * m.l2 as f64 { 4.0 * block * plan.blocks() as f64 / m.l3_bandwidth } else { 0.0 };
-        let stream = weights + spilt;
         let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;
         let moved = bytes(p.input(0)) + bytes(p.output(0)) * (1 + epilogue::residuals(p, o.fused).count()) as f64;
-        // Measured: reading ahead hides all but a quarter of the lesser.
-        let ns = multiply.max(stream) + 0.25 * multiply.min(stream) + transforms + 300.0;
+        // Measured: reading ahead hides all but a quarter of the weights' or of the products' time, whichever is less,
+        // but nothing of what is spilt.
+        let ns = multiply.max(weights) + 0.25 * multiply.min(weights) + spilt + transforms + 300.0;
         Cost { ns, bytes: moved + o.packed_bytes as f64 }
     }
 

@@ -56,8 +56,12 @@ pub struct Plan {
 const OWN_TILES: usize = 12;
 /// Tiles that are not worth cutting in two: weights are read once for each block.
 const UNCUT_TILES: usize = 18;
-/// Most bytes of a shared block.
-const SHARED_BYTES: usize = 12 << 20;
+/// Most bytes of a shared block, which goes through the last-level cache: no more than need be where the weights stay
+/// there, as much as fits where they come from memory for each block.
+const SHARED_BYTES: usize = 2 << 20;
+const SHARED_BYTES_OF_LARGE: usize = 12 << 20;
+/// Bytes of weights that stay in the last-level cache.
+const CACHED_WEIGHTS: usize = 8 << 20;
 
 impl Plan {
     /// The plan of `p` for tiles of `m` outputs from `n` inputs per axis, where windows extend along two axes or along
@@ -123,7 +127,9 @@ impl Plan {
         let tiles = self.all_tiles();
         let most = if self.shared {
             let each = self.positions() * (self.depth() + self.width()) * size_of::<f32>();
-            (SHARED_BYTES / each).max(2 * OWN_TILES)
+            let large = self.checked_weights().is_none_or(|n| n > CACHED_WEIGHTS / size_of::<f32>());
+            let bytes = if large { SHARED_BYTES_OF_LARGE } else { SHARED_BYTES };
+            (bytes / each).max(2 * OWN_TILES)
         } else if tiles <= UNCUT_TILES {
             tiles
         } else {
