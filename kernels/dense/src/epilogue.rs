@@ -7,7 +7,10 @@ use paring_core::{
     op::{Act, EpiOp},
 };
 use paring_kernel::{KernelError, Problem, RunCx};
-use paring_simd::{LANES, Simd, Task, by_act};
+use paring_simd::{LANES, Several, Simd, Task, by_act};
+
+/// Vectors that an activation works on at once.
+const TOGETHER: usize = 4;
 
 /// Residuals that a tile can add.
 const RESIDUALS: usize = 2;
@@ -328,8 +331,7 @@ impl General<'_> {
         first + h * (second - first)
     }
 
-    /// Applies one step to all vectors. They do not wait for each other, which hides the latency of an activation that
-    /// takes many instructions.
+    /// Applies one step to all vectors.
     #[inline(always)]
     fn step<S: Simd>(&self, s: S, step: &Step) {
         macro_rules! each {
@@ -361,7 +363,33 @@ impl General<'_> {
                 each!(|_i, h| v => s.select(s.less(v, s.splat(0.0)), s.mul(v, s.load(of(b, h))), v))
             }
             Step::Residual(r) => each!(|i, h| v => s.add(v, self.residual(s, *r, i, h))),
-            Step::Act(a) => by_act!(s, *a, v, each!()),
+            Step::Act(a) => {
+                let all = Several::<S, TOGETHER>(s);
+                macro_rules! together {
+                    ($v:ident => $value:expr) => {
+                        for h in 0..self.vectors {
+                            let column = self.column(h);
+                            for rows in self.values.rows.chunks(TOGETHER) {
+                                let mut $v = [s.splat(0.0); TOGETHER];
+                                let last = rows.len() - 1;
+                                // SAFETY: eight elements of the values, initialised by whoever made them.
+                                unsafe {
+                                    for i in 0..TOGETHER {
+                                        $v[i] = s.load(rows[i.min(last)].wrapping_add(column));
+                                    }
+                                    let value = $value;
+                                    for i in 0..TOGETHER {
+                                        if i <= last {
+                                            s.store(rows[i].wrapping_add(column), value[i]);
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    };
+                }
+                by_act!(all, *a, v, together!())
+            }
         }
     }
 

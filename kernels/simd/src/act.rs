@@ -4,7 +4,7 @@
 //! each loop is straight code; the list of activations stands there alone.
 
 use crate::{
-    Simd,
+    Lanes,
     math::{SIGN, clamp, erf, exp_m1, exp_normal, ln_1p, sigmoid},
 };
 use paring_core::op::Act;
@@ -40,45 +40,45 @@ macro_rules! by_act {
 
 /// The larger of `v` and 0.
 #[inline(always)]
-pub fn relu<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn relu<S: Lanes>(s: S, v: S::V) -> S::V {
     s.max(s.splat(0.0), v)
 }
 
 /// `alpha v` below 0.
 #[inline(always)]
-pub fn leaky_relu<S: Simd>(s: S, alpha: f32, v: S::V) -> S::V {
+pub fn leaky_relu<S: Lanes>(s: S, alpha: f32, v: S::V) -> S::V {
     s.select(s.less(v, s.splat(0.0)), s.mul(v, s.splat(alpha)), v)
 }
 
 /// 0 up to `alpha`.
 #[inline(always)]
-pub fn thresholded_relu<S: Simd>(s: S, alpha: f32, v: S::V) -> S::V {
+pub fn thresholded_relu<S: Lanes>(s: S, alpha: f32, v: S::V) -> S::V {
     // Below the next number means not above this one; NaN is neither.
     s.select(s.less(v, s.splat(alpha.next_up())), s.splat(0.0), v)
 }
 
 /// `alpha v + beta` within 0 and 1.
 #[inline(always)]
-pub fn hard_sigmoid<S: Simd>(s: S, alpha: f32, beta: f32, v: S::V) -> S::V {
+pub fn hard_sigmoid<S: Lanes>(s: S, alpha: f32, beta: f32, v: S::V) -> S::V {
     clamp(s, s.mul_add(v, s.splat(alpha), s.splat(beta)), 0.0, 1.0)
 }
 
 /// `v hard_sigmoid(v)` with slope 1/6.
 #[inline(always)]
-pub fn hard_swish<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn hard_swish<S: Lanes>(s: S, v: S::V) -> S::V {
     s.mul(v, hard_sigmoid(s, 1.0 / 6.0, 0.5, v))
 }
 
 /// `v sigmoid(alpha v)`; SiLU where `alpha` is 1.
 #[inline(always)]
-pub fn swish<S: Simd>(s: S, alpha: f32, v: S::V) -> S::V {
+pub fn swish<S: Lanes>(s: S, alpha: f32, v: S::V) -> S::V {
     let e = exp_normal(s, s.mul(v, s.splat(-alpha)));
     s.div(v, s.add(s.splat(1.0), e))
 }
 
 /// `v (1 + erf(v / sqrt 2)) / 2`.
 #[inline(always)]
-pub fn gelu<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn gelu<S: Lanes>(s: S, v: S::V) -> S::V {
     let e = erf(s, s.mul(v, s.splat(core::f32::consts::FRAC_1_SQRT_2)));
     let h = s.mul(v, s.splat(0.5));
     s.mul_add(h, e, h)
@@ -86,7 +86,7 @@ pub fn gelu<S: Simd>(s: S, v: S::V) -> S::V {
 
 /// The approximation of [`gelu`] by a hyperbolic tangent.
 #[inline(always)]
-pub fn gelu_tanh<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn gelu_tanh<S: Lanes>(s: S, v: S::V) -> S::V {
     // (1 + tanh u) / 2 = sigmoid(2 u), which does not cancel on the left.
     let cubic = s.mul_add(s.mul(v, v), s.splat(0.044_715), s.splat(1.0));
     s.mul(v, sigmoid(s, s.mul(s.mul(v, cubic), s.splat(1.595_769_2))))
@@ -94,20 +94,20 @@ pub fn gelu_tanh<S: Simd>(s: S, v: S::V) -> S::V {
 
 /// `alpha (e^v - 1)` below 0.
 #[inline(always)]
-pub fn elu<S: Simd>(s: S, alpha: f32, v: S::V) -> S::V {
+pub fn elu<S: Lanes>(s: S, alpha: f32, v: S::V) -> S::V {
     s.select(s.less(v, s.splat(0.0)), s.mul(s.splat(alpha), exp_m1(s, v)), v)
 }
 
 /// `gamma` times [`elu`].
 #[inline(always)]
-pub fn selu<S: Simd>(s: S, alpha: f32, gamma: f32, v: S::V) -> S::V {
+pub fn selu<S: Lanes>(s: S, alpha: f32, gamma: f32, v: S::V) -> S::V {
     let negative = s.mul(s.splat(alpha), exp_m1(s, v));
     s.mul(s.splat(gamma), s.select(s.less(s.splat(0.0), v), v, negative))
 }
 
 /// `alpha (e^(v / alpha) - 1)` below 0.
 #[inline(always)]
-pub fn celu<S: Simd>(s: S, alpha: f32, v: S::V) -> S::V {
+pub fn celu<S: Lanes>(s: S, alpha: f32, v: S::V) -> S::V {
     let zero = s.splat(0.0);
     let e = s.mul(s.splat(alpha), exp_m1(s, s.div(v, s.splat(alpha))));
     s.add(s.max(zero, v), s.min(zero, e))
@@ -115,20 +115,20 @@ pub fn celu<S: Simd>(s: S, alpha: f32, v: S::V) -> S::V {
 
 /// `ln(1 + e^v)`.
 #[inline(always)]
-pub fn softplus<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn softplus<S: Lanes>(s: S, v: S::V) -> S::V {
     let e = exp_normal(s, s.or(v, s.splat(SIGN)));
     s.add(s.max(s.splat(0.0), v), ln_1p(s, e))
 }
 
 /// `v / (1 + |v|)`.
 #[inline(always)]
-pub fn softsign<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn softsign<S: Lanes>(s: S, v: S::V) -> S::V {
     s.div(v, s.add(s.splat(1.0), s.abs(v)))
 }
 
 /// `v tanh(softplus(v))`.
 #[inline(always)]
-pub fn mish<S: Simd>(s: S, v: S::V) -> S::V {
+pub fn mish<S: Lanes>(s: S, v: S::V) -> S::V {
     // With e = exp(v): tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2), which is 1 long before e^2 overflows.
     let e = exp_normal(s, s.min(s.splat(20.0), v));
     let n = s.mul(e, s.add(e, s.splat(2.0)));
@@ -137,7 +137,7 @@ pub fn mish<S: Simd>(s: S, v: S::V) -> S::V {
 
 /// 0 within `lambda` of 0, else `bias` nearer to it.
 #[inline(always)]
-pub fn shrink<S: Simd>(s: S, bias: f32, lambda: f32, v: S::V) -> S::V {
+pub fn shrink<S: Lanes>(s: S, bias: f32, lambda: f32, v: S::V) -> S::V {
     let above = s.select(s.less(v, s.splat(lambda.next_up())), s.splat(0.0), s.sub(v, s.splat(bias)));
     s.select(s.less(v, s.splat(-lambda)), s.add(v, s.splat(bias)), above)
 }

@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C.
 
-use crate::{Simd, Task};
+use crate::{Lanes, Simd, Task};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX2, FMA and F16C.
@@ -34,39 +34,13 @@ macro_rules! wrap {
     )*};
 }
 
-impl Simd for Avx2 {
+impl Lanes for Avx2 {
     type V = __m256;
-    const ISA: paring_kernel::Isa = paring_kernel::Isa::Avx2;
 
-    fn detect() -> Option<Avx2> {
-        let yes =
-            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
-        yes.then_some(Avx2(()))
-    }
-    #[inline(always)]
-    fn vectorize<T: Task>(self, task: T) -> T::Output {
-        // SAFETY: the token proves the instructions.
-        unsafe { self.enter(task) }
-    }
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
         // SAFETY: the token proves the instructions.
         unsafe { _mm256_set1_ps(x) }
-    }
-    #[inline(always)]
-    unsafe fn load(self, p: *const f32) -> __m256 {
-        // SAFETY: the caller promises eight readable elements.
-        unsafe { _mm256_loadu_ps(p) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut f32, v: __m256) {
-        // SAFETY: the caller promises eight writable elements.
-        unsafe { _mm256_storeu_ps(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn broadcast(self, p: *const f32) -> __m256 {
-        // SAFETY: the caller promises one readable element.
-        unsafe { _mm256_broadcast_ss(&*p) }
     }
     wrap! {
         add(a, b) => _mm256_add_ps(a, b);
@@ -89,6 +63,36 @@ impl Simd for Avx2 {
         and(a, b) => _mm256_and_ps(a, b);
         or(a, b) => _mm256_or_ps(a, b);
         xor(a, b) => _mm256_xor_ps(a, b);
+    }
+}
+
+impl Simd for Avx2 {
+    const ISA: paring_kernel::Isa = paring_kernel::Isa::Avx2;
+
+    fn detect() -> Option<Avx2> {
+        let yes =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        yes.then_some(Avx2(()))
+    }
+    #[inline(always)]
+    fn vectorize<T: Task>(self, task: T) -> T::Output {
+        // SAFETY: the token proves the instructions.
+        unsafe { self.enter(task) }
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> __m256 {
+        // SAFETY: the caller promises eight readable elements.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: __m256) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn broadcast(self, p: *const f32) -> __m256 {
+        // SAFETY: the caller promises one readable element.
+        unsafe { _mm256_broadcast_ss(&*p) }
     }
     #[inline(always)]
     fn to_array(self, v: __m256) -> [f32; 8] {

@@ -13,6 +13,7 @@ mod avx2;
 mod detect;
 pub mod math;
 mod portable;
+mod several;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
@@ -20,6 +21,7 @@ pub use detect::{detect, machine};
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
 pub use portable::Portable;
+pub use several::Several;
 
 /// Lanes of every [`Simd::V`], and so the channel block of blocked layouts.
 pub const LANES: usize = 8;
@@ -33,13 +35,53 @@ pub trait Task {
     fn call<S: Simd>(self, s: S) -> Self::Output;
 }
 
+/// Arithmetic on vectors of `f32`: all that elementary functions need.
+pub trait Lanes: Copy {
+    /// A vector.
+    type V: Copy;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`, rounded once where the instructions can.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The smaller; `b` where either is NaN.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger; `b` where either is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
+    /// Rounded to the nearest integer, halves to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// The magnitude.
+    fn abs(self, a: Self::V) -> Self::V;
+    /// All bits set where `a < b`, none elsewhere.
+    fn less(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `yes` where the lane of `mask` has all bits set, `no` where none.
+    fn select(self, mask: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// `2^n` for lanes that hold integers within -126..=127.
+    fn exp2_int(self, n: Self::V) -> Self::V;
+    /// The exponent of normal numbers: `floor(log2 |v|)`.
+    fn exponent(self, v: Self::V) -> Self::V;
+    /// Bitwise `a & b`.
+    fn and(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bitwise `a | b`.
+    fn or(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bitwise `a ^ b`.
+    fn xor(self, a: Self::V, b: Self::V) -> Self::V;
+}
+
 /// A token of an instruction set, with vectors of eight `f32`.
 ///
 /// All methods are `#[inline(always)]` and must be called, directly or through inlined functions, from a [`Task`].
-pub trait Simd: Copy + Send + Sync + 'static {
-    /// Eight `f32`.
-    type V: Copy;
-
+pub trait Simd: Lanes + Send + Sync + 'static {
     /// The instruction set, as the registry names it.
     const ISA: paring_kernel::Isa;
 
@@ -48,9 +90,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// Runs `task` compiled for these instructions.
     fn vectorize<T: Task>(self, task: T) -> T::Output;
-
-    /// All lanes `x`.
-    fn splat(self, x: f32) -> Self::V;
 
     /// Eight elements.
     ///
@@ -86,40 +125,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
         self.splat(unsafe { *p })
     }
 
-    /// `a + b`.
-    fn add(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a - b`.
-    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b`.
-    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a / b`.
-    fn div(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `a * b + c`, rounded once where the instructions can.
-    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The smaller; `b` where either is NaN.
-    fn min(self, a: Self::V, b: Self::V) -> Self::V;
-    /// The larger; `b` where either is NaN.
-    fn max(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Square root.
-    fn sqrt(self, a: Self::V) -> Self::V;
-    /// Rounded to the nearest integer, halves to even.
-    fn round(self, a: Self::V) -> Self::V;
-    /// The magnitude.
-    fn abs(self, a: Self::V) -> Self::V;
-    /// All bits set where `a < b`, none elsewhere.
-    fn less(self, a: Self::V, b: Self::V) -> Self::V;
-    /// `yes` where the lane of `mask` has all bits set, `no` where none.
-    fn select(self, mask: Self::V, yes: Self::V, no: Self::V) -> Self::V;
-    /// `2^n` for lanes that hold integers within -126..=127.
-    fn exp2_int(self, n: Self::V) -> Self::V;
-    /// The exponent of normal numbers: `floor(log2 |v|)`.
-    fn exponent(self, v: Self::V) -> Self::V;
-    /// Bitwise `a & b`.
-    fn and(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Bitwise `a | b`.
-    fn or(self, a: Self::V, b: Self::V) -> Self::V;
-    /// Bitwise `a ^ b`.
-    fn xor(self, a: Self::V, b: Self::V) -> Self::V;
     /// The lanes.
     fn to_array(self, v: Self::V) -> [f32; 8];
     /// A vector of these lanes.

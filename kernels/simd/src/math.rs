@@ -3,11 +3,11 @@
 //! All are accurate to about two units in the last place, keep NaN and saturate. Range reductions and polynomials are
 //! those of Cephes (S. L. Moshier, `expf`, `logf`, `tanhf`) unless a function says otherwise.
 
-use crate::Simd;
+use crate::Lanes;
 
 /// Horner's scheme: `c[0] * x^(n-1) + ... + c[n-1]`.
 #[inline(always)]
-fn poly<S: Simd, const N: usize>(s: S, x: S::V, c: [f32; N]) -> S::V {
+fn poly<S: Lanes, const N: usize>(s: S, x: S::V, c: [f32; N]) -> S::V {
     let mut y = s.splat(c[0]);
     for &k in &c[1..] {
         y = s.mul_add(y, x, s.splat(k));
@@ -22,7 +22,7 @@ const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// `x = n ln 2 + r`: `n` and `exp(r) - 1`.
 #[inline(always)]
-fn exp_split<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
+fn exp_split<S: Lanes>(s: S, x: S::V) -> (S::V, S::V) {
     let n = s.round(s.mul(x, s.splat(core::f32::consts::LOG2_E)));
     let r = s.mul_add(n, s.splat(-LN2_HIGH), x);
     let r = s.mul_add(n, s.splat(-LN2_LOW), r);
@@ -32,7 +32,7 @@ fn exp_split<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
 
 /// `e^x`: 0 below -104, infinity above 88.73, subnormal in between where it should be.
 #[inline(always)]
-pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp<S: Lanes>(s: S, x: S::V) -> S::V {
     let x = clamp(s, x, -104.0, 89.0);
     let (n, p) = exp_split(s, x);
     // Two factors: one power of two could not reach beyond the normal range.
@@ -42,7 +42,7 @@ pub fn exp<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `e^x` for results within the normal range; others become its ends.
 #[inline(always)]
-pub fn exp_normal<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp_normal<S: Lanes>(s: S, x: S::V) -> S::V {
     let (n, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
     let scale = s.exp2_int(n);
     s.mul_add(p, scale, scale)
@@ -50,7 +50,7 @@ pub fn exp_normal<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `e^x - 1`, accurate near 0 too; the largest normal numbers above 88.3.
 #[inline(always)]
-pub fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn exp_m1<S: Lanes>(s: S, x: S::V) -> S::V {
     let (n, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
     let scale = s.exp2_int(n);
     s.mul_add(p, scale, s.sub(scale, s.splat(1.0)))
@@ -58,13 +58,13 @@ pub fn exp_m1<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `x` within `lo..=hi`; NaN stays.
 #[inline(always)]
-pub fn clamp<S: Simd>(s: S, x: S::V, lo: f32, hi: f32) -> S::V {
+pub fn clamp<S: Lanes>(s: S, x: S::V, lo: f32, hi: f32) -> S::V {
     s.min(s.splat(hi), s.max(s.splat(lo), x))
 }
 
 /// Natural logarithm: -infinity at 0, NaN below.
 #[inline(always)]
-pub fn ln<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn ln<S: Lanes>(s: S, x: S::V) -> S::V {
     let one = s.splat(1.0);
     let subnormal = s.less(x, s.splat(f32::MIN_POSITIVE));
     let y = s.select(subnormal, s.mul(x, s.splat(8_388_608.0)), x);
@@ -103,7 +103,7 @@ pub fn ln<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `ln(1 + x)` for `x >= 0`, accurate near 0 too (W. Kahan's correction of the rounding of `1 + x`).
 #[inline(always)]
-pub fn ln_1p<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn ln_1p<S: Lanes>(s: S, x: S::V) -> S::V {
     let one = s.splat(1.0);
     let u = s.add(one, x);
     s.add(ln(s, u), s.div(s.sub(x, s.sub(u, one)), u))
@@ -111,14 +111,14 @@ pub fn ln_1p<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
-pub fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn sigmoid<S: Lanes>(s: S, x: S::V) -> S::V {
     let one = s.splat(1.0);
     s.div(one, s.add(one, exp_normal(s, s.xor(x, s.splat(SIGN)))))
 }
 
 /// Hyperbolic tangent.
 #[inline(always)]
-pub fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn tanh<S: Lanes>(s: S, x: S::V) -> S::V {
     let one = s.splat(1.0);
     let a = s.abs(x);
     let sign = s.and(x, s.splat(SIGN));
@@ -132,7 +132,7 @@ pub fn tanh<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// The error function, by two polynomials of N. Juffa (`erff`, 2016): one of `x`, one of `ln(1 - erf |x|)`.
 #[inline(always)]
-pub fn erf<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn erf<S: Lanes>(s: S, x: S::V) -> S::V {
     let a = s.abs(x);
     let z = s.mul(x, x);
     let p =
@@ -159,27 +159,27 @@ pub fn erf<S: Simd>(s: S, x: S::V) -> S::V {
 
 /// The larger; NaN where either is.
 #[inline(always)]
-pub fn max_nan<S: Simd>(s: S, a: S::V, b: S::V) -> S::V {
+pub fn max_nan<S: Lanes>(s: S, a: S::V, b: S::V) -> S::V {
     // Both orders differ only where one is NaN, whose bits then win, or where both are zeros.
     s.or(s.max(a, b), s.max(b, a))
 }
 
 /// The smaller; NaN where either is.
 #[inline(always)]
-pub fn min_nan<S: Simd>(s: S, a: S::V, b: S::V) -> S::V {
+pub fn min_nan<S: Lanes>(s: S, a: S::V, b: S::V) -> S::V {
     s.or(s.min(a, b), s.min(b, a))
 }
 
 /// The largest integer not above `x`.
 #[inline(always)]
-pub fn floor<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn floor<S: Lanes>(s: S, x: S::V) -> S::V {
     let r = s.round(x);
     s.sub(r, s.and(s.less(x, r), s.splat(1.0)))
 }
 
 /// The smallest integer not below `x`.
 #[inline(always)]
-pub fn ceil<S: Simd>(s: S, x: S::V) -> S::V {
+pub fn ceil<S: Lanes>(s: S, x: S::V) -> S::V {
     let r = s.round(x);
     s.add(r, s.and(s.less(r, x), s.splat(1.0)))
 }

@@ -1,36 +1,18 @@
 //! Whatever the compiler's target has, through the `wide` crate.
 
-use crate::{Simd, Task};
+use crate::{Lanes, Simd, Task};
 use wide::f32x8;
 
 /// The token that every machine has.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Portable;
 
-impl Simd for Portable {
+impl Lanes for Portable {
     type V = f32x8;
-    const ISA: paring_kernel::Isa = paring_kernel::Isa::Portable;
 
-    fn detect() -> Option<Portable> {
-        Some(Portable)
-    }
-    #[inline(always)]
-    fn vectorize<T: Task>(self, task: T) -> T::Output {
-        task.call(self)
-    }
     #[inline(always)]
     fn splat(self, x: f32) -> f32x8 {
         f32x8::splat(x)
-    }
-    #[inline(always)]
-    unsafe fn load(self, p: *const f32) -> f32x8 {
-        // SAFETY: the caller promises eight readable elements.
-        f32x8::new(unsafe { p.cast::<[f32; 8]>().read_unaligned() })
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut f32, v: f32x8) {
-        // SAFETY: the caller promises eight writable elements.
-        unsafe { p.cast::<[f32; 8]>().write_unaligned(v.to_array()) }
     }
     #[inline(always)]
     fn add(self, a: f32x8, b: f32x8) -> f32x8 {
@@ -99,6 +81,28 @@ impl Simd for Portable {
     #[inline(always)]
     fn xor(self, a: f32x8, b: f32x8) -> f32x8 {
         a ^ b
+    }
+}
+
+impl Simd for Portable {
+    const ISA: paring_kernel::Isa = paring_kernel::Isa::Portable;
+
+    fn detect() -> Option<Portable> {
+        Some(Portable)
+    }
+    #[inline(always)]
+    fn vectorize<T: Task>(self, task: T) -> T::Output {
+        task.call(self)
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> f32x8 {
+        // SAFETY: the caller promises eight readable elements.
+        f32x8::new(unsafe { p.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: f32x8) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { p.cast::<[f32; 8]>().write_unaligned(v.to_array()) }
     }
     #[inline(always)]
     fn to_array(self, v: f32x8) -> [f32; 8] {

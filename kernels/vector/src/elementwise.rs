@@ -9,7 +9,7 @@ use paring_core::{
     op::{Act, Unary},
 };
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
-use paring_simd::{LANES, Simd, Task, act, by_act, math};
+use paring_simd::{LANES, Several, Simd, Task, act, by_act, math};
 use std::sync::Arc;
 
 /// `Unary` and `Activation` on `f32`.
@@ -168,7 +168,39 @@ impl Task for UnaryPass {
 
 #[inline(always)]
 fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
-    by_act!(s, act, v, map_loop!(s, x, y, len,));
+    const TOGETHER: usize = 4;
+    let all = Several::<S, TOGETHER>(s);
+    macro_rules! together {
+        ($v:ident => $value:expr) => {{
+            let mut at = 0;
+            while at < len {
+                let n = (len - at).min(TOGETHER * LANES);
+                let mut rest = [0.0; TOGETHER * LANES];
+                // SAFETY: the caller promises `len` elements at both; fewer than four vectors go through `rest`.
+                unsafe {
+                    let whole = n == TOGETHER * LANES;
+                    if !whole {
+                        x.add(at).copy_to_nonoverlapping(rest.as_mut_ptr(), n);
+                    }
+                    let from = if whole { x.add(at) } else { rest.as_ptr() };
+                    let mut $v = [s.splat(0.0); TOGETHER];
+                    for i in 0..TOGETHER {
+                        $v[i] = s.load(from.add(i * LANES));
+                    }
+                    let value = $value;
+                    let to = if whole { y.add(at) } else { rest.as_mut_ptr() };
+                    for i in 0..TOGETHER {
+                        s.store(to.add(i * LANES), value[i]);
+                    }
+                    if !whole {
+                        rest.as_ptr().copy_to_nonoverlapping(y.add(at), n);
+                    }
+                }
+                at += n;
+            }
+        }};
+    }
+    by_act!(all, act, v, together!());
 }
 
 #[inline(always)]

@@ -1,0 +1,52 @@
+//! Several vectors as one.
+
+use crate::Lanes;
+
+/// `N` vectors of `S`, each operation done for all of them before the next begins.
+///
+/// A long function of one vector waits for itself at every step, and a processor's window of instructions holds no more
+/// than a few of them: interleaved by hand, four take little longer than one.
+#[derive(Clone, Copy, Debug)]
+pub struct Several<S, const N: usize>(pub S);
+
+macro_rules! each {
+    ($($name:ident($first:ident $(, $more:ident)*);)*) => {$(
+        #[inline(always)]
+        fn $name(self, $first: [S::V; N] $(, $more: [S::V; N])*) -> [S::V; N] {
+            let mut all = $first;
+            for i in 0..N {
+                all[i] = self.0.$name($first[i] $(, $more[i])*);
+            }
+            all
+        }
+    )*};
+}
+
+impl<S: Lanes, const N: usize> Lanes for Several<S, N> {
+    type V = [S::V; N];
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [S::V; N] {
+        [self.0.splat(x); N]
+    }
+
+    each! {
+        add(a, b);
+        sub(a, b);
+        mul(a, b);
+        div(a, b);
+        mul_add(a, b, c);
+        min(a, b);
+        max(a, b);
+        sqrt(a);
+        round(a);
+        abs(a);
+        less(a, b);
+        select(mask, yes, no);
+        exp2_int(n);
+        exponent(v);
+        and(a, b);
+        or(a, b);
+        xor(a, b);
+    }
+}
