@@ -105,12 +105,14 @@ impl Cx<'_, '_> {
 
     // ---- constants
 
-    /// The tensor of an attribute. One without a name goes by that of the node.
+    /// The tensor of an attribute. One without a name goes by that of the node; one of a type that is not supported
+    /// makes the node unsupported.
     pub(crate) fn read(&mut self, proto: &TensorProto) -> Result<Tensor, Fault> {
         self.reader.read(proto).map_err(|e| match e {
             ImportError::Tensor { reason, .. } if proto.name.is_empty() => {
                 ImportError::Tensor { tensor: self.name.clone(), reason }.into()
             }
+            ImportError::UnsupportedType { ty, .. } => Fault::Unsupported(format!("a tensor of {ty}")),
             e => e.into(),
         })
     }

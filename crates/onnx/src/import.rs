@@ -9,7 +9,7 @@ use crate::{
     scan,
     scope::{Scopes, Slot},
     sort,
-    tensor::{self, TensorReader, shown},
+    tensor::{self, ElementTypeError, TensorReader, shown},
 };
 use bytes::Bytes;
 use paring_ir::{Dim, Graph, TensorType, ValueId};
@@ -108,11 +108,8 @@ fn opsets(list: &[OperatorSetIdProto]) -> Result<Opsets, ImportError> {
     for set in list {
         let name = domain(&set.domain);
         if name.is_empty() && !ops::OPSETS.contains(&set.version) {
-            let (low, high) = (ops::OPSETS.start(), ops::OPSETS.end());
-            return Err(ImportError::Opset(format!(
-                "the model uses operator set {}, but {low} to {high} are supported: convert or export it again",
-                set.version
-            )));
+            let (oldest, newest) = (*ops::OPSETS.start(), *ops::OPSETS.end());
+            return Err(ImportError::OpsetVersion { found: set.version, oldest, newest });
         }
         if let Some(first) = sets.insert(name.into(), set.version)
             && first != set.version
@@ -205,10 +202,19 @@ impl<'m> Importer<'m> {
 
     fn input_type(&mut self, input: &ValueInfoProto) -> Result<TensorType, ImportError> {
         let fail = |reason: String| ImportError::Value { value: shown(&input.name), reason };
-        let Some(TypeKind::Tensor(t)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
-            return Err(fail("the input is not a tensor; sequences, maps and optionals are not supported".into()));
+        let unsupported = |ty: String| ImportError::UnsupportedType { what: "input", name: shown(&input.name), ty };
+        let t = match input.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+            Some(TypeKind::Tensor(t)) => t,
+            Some(TypeKind::Sequence(_)) => return Err(unsupported("type sequence".into())),
+            Some(TypeKind::Map(_)) => return Err(unsupported("type map".into())),
+            Some(TypeKind::SparseTensor(_)) => return Err(unsupported("type sparse tensor".into())),
+            Some(TypeKind::Optional(_)) => return Err(unsupported("type optional".into())),
+            None => return Err(fail("the input has no type".into())),
         };
-        let dtype = tensor::dtype(t.elem_type).map_err(|e| fail(format!("input: {e}")))?;
+        let dtype = tensor::dtype(t.elem_type).map_err(|e| match e {
+            ElementTypeError::Invalid(reason) => fail(reason),
+            ElementTypeError::Unsupported(ty) => unsupported(format!("element type {ty}")),
+        })?;
         let Some(shape) = &t.shape else { return Ok(TensorType::unranked(dtype)) };
         if shape.dim.len() > self.limits.rank {
             return Err(fail(format!("rank {} is above the limit of {}", shape.dim.len(), self.limits.rank)));

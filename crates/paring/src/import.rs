@@ -30,7 +30,9 @@ pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, limits: &Limits) -> 
 
 pub(crate) fn import_error(e: ImportError) -> Error {
     let kind = match &e {
-        ImportError::Unsupported(_) => ErrorKind::Unsupported,
+        ImportError::Unsupported(_) | ImportError::UnsupportedType { .. } | ImportError::OpsetVersion { .. } => {
+            ErrorKind::Unsupported
+        }
         ImportError::Limit { .. } => ErrorKind::Limit,
         ImportError::External { .. } => ErrorKind::Io,
         _ => ErrorKind::Corrupt,
