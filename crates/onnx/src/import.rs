@@ -12,9 +12,12 @@ use crate::{
     tensor::{self, ElementTypeError, TensorReader, shown},
 };
 use bytes::Bytes;
-use paring_ir::{Dim, Graph, TensorType, ValueId};
+use paring_ir::{Dim, Graph, GraphError, TensorType, ValueId};
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+};
 
 /// What a model file says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -302,6 +305,14 @@ impl<'m> Importer<'m> {
             Err(Fault::Invalid(reason)) => {
                 return Err(ImportError::Node { node: name.into(), op: shown(&node.op_type), reason });
             }
+            // The operator goes by the name in the file, whatever it is made of here.
+            Err(Fault::Graph(GraphError::Infer { source, .. })) => {
+                return Err(ImportError::Node {
+                    node: name.into(),
+                    op: shown(&node.op_type),
+                    reason: source.to_string(),
+                });
+            }
             Err(Fault::Graph(e)) => return Err(e.into()),
             Err(Fault::Import(e)) => return Err(e),
         };
@@ -364,10 +375,15 @@ impl<'m> Importer<'m> {
             opset,
             name: name.into(),
             inputs,
+            asked: Cell::new(0),
             wanted,
             made: 0,
         };
         let outputs = (row.translate)(&mut cx)?;
+        if cx.inputs.iter().skip(cx.asked.get()).any(Option::is_some) {
+            let (found, most) = (cx.inputs.len(), cx.asked.get());
+            return Err(Fault::Invalid(format!("expected at most {most} inputs, found {found}")));
+        }
         match cx.attrs.unread().as_slice() {
             [] => Ok(outputs),
             unread => {
