@@ -4,7 +4,7 @@ mod common;
 
 use common::{feed, golden, open, prepared, results, single, slow_tests};
 use paring::{
-    DType, ErrorKind, Isa, Model, Options, SharedPool, Tensor, Threads, View, ViewMut,
+    Canceller, DType, ErrorKind, Isa, Model, Options, SharedPool, Tensor, Threads, View, ViewMut,
     graph::op::{Act, AxisAttrs, Op},
     kernel::{
         Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
@@ -15,7 +15,7 @@ use paring_core::AlignedBuf;
 use paring_ir::{Conv2d, Dim, Graph, GraphBuilder};
 use paring_testkit::zoo;
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -215,6 +215,9 @@ fn a_run_can_be_cancelled_from_another_thread() {
     assert_eq!(session.run().unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(session.output::<f32>(0).is_err(), "a cancelled run has no results");
 
+    session.run().unwrap();
+    assert!(results(&session) == before, "a cancellation ends one run");
+
     let (canceller, done) = (session.canceller(), AtomicBool::new(false));
     let error = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -229,10 +232,51 @@ fn a_run_can_be_cancelled_from_another_thread() {
     });
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 
-    // A cancellation that came after the last layer may hit the next run; the one after that is whole.
+    // The thread may have asked once more when that run had ended: for the next one. The one after that is whole.
     let _ = session.run();
     session.run().unwrap();
     assert!(results(&session) == before);
+}
+
+#[test]
+fn a_cancellation_during_the_last_layer_ends_that_run_and_no_other() {
+    let mut b = GraphBuilder::new("last");
+    let x = b.input("x", DType::F32, &[2.into()]);
+    let y = b.name("last").relu(x).unwrap();
+    b.output("y", y);
+    let model = Model::from_graph(b.finish().unwrap()).unwrap().with_kernels(&[&CANCELLING]);
+    let mut session = model.session(&single()).unwrap();
+    let x = Tensor::new(&[2], &[-1f32, 2.0]).unwrap();
+    *CANCELLING.request.lock().unwrap() = Some(model.session(&single()).unwrap().canceller());
+    let found = session.run_with(&[("x", &x)]).expect("another session's run is its own affair");
+    assert_eq!(&*found[0].1.elements::<f32>().unwrap(), [0.0, 2.0]);
+
+    let canceller = session.canceller();
+    let on_memory = |request: Option<Canceller>, session: &mut paring::Session| {
+        *CANCELLING.request.lock().unwrap() = request;
+        let mut y = [f32::NAN; 2];
+        session.run_on(&[View::of(&[-1f32, 2.0])], &mut [ViewMut::of(&mut y)], None).map(|()| y.to_vec())
+    };
+    for _ in 0..2 {
+        *CANCELLING.request.lock().unwrap() = Some(canceller.clone());
+        assert_eq!(session.run().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(session.output::<f32>("y").is_err(), "a cancelled run has no results");
+        *CANCELLING.request.lock().unwrap() = None;
+        session.run().unwrap();
+        assert_eq!(session.output::<f32>("y").unwrap(), [0.0, 2.0]);
+        let error = on_memory(Some(canceller.clone()), &mut session).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert_eq!(on_memory(None, &mut session).unwrap(), [0.0, 2.0]);
+    }
+    // Between runs: the next one, once, however often it was asked for.
+    canceller.cancel();
+    canceller.cancel();
+    assert_eq!(session.run().unwrap_err().kind(), ErrorKind::Cancelled);
+    session.run().unwrap();
+    // A run that fails for another reason is the one that was asked to end as well.
+    canceller.cancel();
+    assert_eq!(session.run_on(&[], &mut [], None).unwrap_err().kind(), ErrorKind::Invalid);
+    session.run().unwrap();
 }
 
 #[test]
@@ -357,6 +401,47 @@ struct CountedRun;
 impl Prepared for CountedRun {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         RELU.0.fetch_add(1, Ordering::Relaxed);
+        let x: &[f32] = cx.input(0);
+        for (y, x) in cx.output::<f32>(0).iter_mut().zip(x) {
+            *y = x.max(0.0);
+        }
+        Ok(())
+    }
+}
+
+/// A kernel that asks for the cancellation of a run while it computes.
+struct CancellingRelu {
+    request: Mutex<Option<Canceller>>,
+}
+
+static CANCELLING: CancellingRelu = CancellingRelu { request: Mutex::new(None) };
+static CANCELLING_DESCRIPTOR: KernelDescriptor = KernelDescriptor { name: "cancelling_relu", ..DESCRIPTOR };
+
+impl Kernel for CancellingRelu {
+    fn descriptor(&self) -> &'static KernelDescriptor {
+        &CANCELLING_DESCRIPTOR
+    }
+
+    fn offers(&self, p: &Problem, m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        RELU.offers(p, m, out)
+    }
+
+    fn cost(&self, _: &Problem, _: &Offer, _: &Machine) -> Cost {
+        Cost { ns: 1e-3, bytes: 1.0 }
+    }
+
+    fn prepare(&self, _: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+        Ok(Box::new(CancellingRun))
+    }
+}
+
+struct CancellingRun;
+
+impl Prepared for CancellingRun {
+    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
+        if let Some(canceller) = &*CANCELLING.request.lock().unwrap() {
+            canceller.cancel();
+        }
         let x: &[f32] = cx.input(0);
         for (y, x) in cx.output::<f32>(0).iter_mut().zip(x) {
             *y = x.max(0.0);
