@@ -467,3 +467,41 @@ fn a_kernel_of_the_user_takes_part() {
     assert!(session.plan().unwrap().steps.iter().all(|s| s.kernel != "counting_relu"));
     assert_eq!(RELU.0.load(Ordering::Relaxed), 1);
 }
+
+#[test]
+fn dear_forms_of_weights_are_given_up_for_memory() {
+    let dear = prepared("resnet18", &single());
+    let kernels = |s: &paring::Session| s.plan().unwrap().steps.iter().map(|s| s.kernel).collect::<Vec<_>>();
+    let footprint = |s: &paring::Session| s.memory().packed_bytes + s.working_bytes();
+    let winograd = |s: &paring::Session| kernels(s).iter().filter(|k| k.contains("winograd")).count();
+    assert!(winograd(&dear) > 0, "{:?}", kernels(&dear));
+    let mut without = single();
+    without.exclude_kernels = kernels(&dear).into_iter().filter(|k| k.contains("winograd")).map(Into::into).collect();
+    let plain = prepared("resnet18", &without);
+    let (most, least) = (footprint(&dear), footprint(&plain));
+    assert!(least < most, "{least} and {most}");
+
+    let run = |mut session: paring::Session| {
+        session.run().unwrap();
+        let t = session.output_tensor(0).unwrap();
+        t.elements::<f32>().unwrap().to_vec()
+    };
+    let expected = run(dear);
+    for limit in [least, (least + most) / 2, most] {
+        let mut thrifty = single();
+        thrifty.max_memory = Some(limit);
+        let session = prepared("resnet18", &thrifty);
+        assert!(footprint(&session) <= limit, "{} of {limit}", footprint(&session));
+        assert_eq!(winograd(&session) > 0, limit == most, "{limit}: {:?}", kernels(&session));
+        let found = run(session);
+        let rms = (expected.iter().map(|x| x * x).sum::<f32>() / expected.len() as f32).sqrt();
+        let apart = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(apart <= 1e-4 * rms, "{limit}: {apart} apart at an RMS of {rms}");
+    }
+
+    let mut starved = single();
+    starved.max_memory = Some(1000);
+    let error = open("resnet18").session(&starved).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("1000") && error.to_string().contains("packed weights"), "{error}");
+}
