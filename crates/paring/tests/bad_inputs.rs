@@ -3,10 +3,9 @@
 
 mod common;
 
-use common::single;
+use common::{onnx::*, single};
 use paring::{Error, ErrorKind, Model, Options, Tensor};
 use paring_onnx::proto::*;
-use prost::Message;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::{
@@ -88,23 +87,6 @@ fn case(op: &'static str, attributes: Vec<AttributeProto>, operands: Vec<Operand
     Case { op, opset: 18, attributes, operands, outputs: 1 }
 }
 
-fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), i: Some(i), r#type: attribute_type::INT, ..Default::default() }
-}
-
-fn ints(name: &str, ints: &[i64]) -> AttributeProto {
-    AttributeProto { name: name.into(), ints: ints.to_vec(), r#type: attribute_type::INTS, ..Default::default() }
-}
-
-fn text(name: &str, s: &str) -> AttributeProto {
-    let s = Some(s.as_bytes().to_vec().into());
-    AttributeProto { name: name.into(), s, r#type: attribute_type::STRING, ..Default::default() }
-}
-
-fn floats(shape: &[usize], v: &[f32]) -> Tensor {
-    Tensor::new(shape, v).unwrap()
-}
-
 /// One, two, three and so on.
 fn x(shape: &[usize]) -> Operand {
     let v: Vec<f32> = (0..shape.iter().product()).map(|i: usize| i as f32 + 1.0).collect();
@@ -121,49 +103,6 @@ fn i64_of(shape: &[usize], v: &[i64]) -> Operand {
 
 fn f32s(v: &[f32]) -> Operand {
     Varied(floats(&[v.len()], v))
-}
-
-fn onnx_type(t: &Tensor) -> i32 {
-    match t.dtype() {
-        paring::DType::F32 => 1,
-        paring::DType::I32 => 6,
-        paring::DType::I64 => 7,
-        paring::DType::Bool => 9,
-        other => panic!("{other} does not occur here"),
-    }
-}
-
-fn stored(name: &str, t: &Tensor) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: t.shape().iter().map(|&d| d as i64).collect(),
-        data_type: onnx_type(t),
-        raw_data: Some(t.bytes().to_vec().into()),
-        ..Default::default()
-    }
-}
-
-fn declared(name: &str, t: &Tensor, symbolic: bool) -> ValueInfoProto {
-    let dim = |(i, &d): (usize, &usize)| DimensionProto {
-        value: Some(match symbolic {
-            true => DimensionKind::Param(format!("{name}{i}")),
-            false => DimensionKind::Value(d as i64),
-        }),
-    };
-    let shape = Some(TensorShapeProto { dim: t.shape().iter().enumerate().map(dim).collect() });
-    let kind = TypeKind::Tensor(TensorTypeProto { elem_type: onnx_type(t), shape });
-    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { value: Some(kind) }), doc_string: String::new() }
-}
-
-fn node(op: &str, name: &str, input: &[String], output: &[String], attribute: Vec<AttributeProto>) -> NodeProto {
-    NodeProto {
-        op_type: op.into(),
-        name: name.into(),
-        input: input.to_vec(),
-        output: output.to_vec(),
-        attribute,
-        ..Default::default()
-    }
 }
 
 /// The model of one node, `it`, and the inputs to run it with.
@@ -198,13 +137,8 @@ fn model(case: &Case, way: Way) -> (Vec<u8>, Vec<(String, Tensor)>) {
     }
     let outputs: Vec<String> = (0..case.outputs).map(|k| format!("y{k}")).collect();
     g.node.push(node(case.op, "it", &names, &outputs, case.attributes.clone()));
-    g.output = outputs
-        .iter()
-        .map(|name| ValueInfoProto { name: name.clone(), r#type: None, doc_string: String::new() })
-        .collect();
-    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: case.opset }];
-    let proto = ModelProto { ir_version: 8, opset_import, graph: Some(g), ..Default::default() };
-    (proto.encode_to_vec(), given)
+    g.output = outputs.iter().map(|name| output(name)).collect();
+    (encoded(g, case.opset), given)
 }
 
 fn options(optimize: bool) -> Options {
