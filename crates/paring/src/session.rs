@@ -253,9 +253,13 @@ impl Session {
         while let Some(rest) = stage.program.rest.clone() {
             let mut known = Vec::new();
             for result in stage.results() {
-                if let (Produced::Value(v), tensor) = result? {
-                    known.push((v, tensor));
-                }
+                let (what, tensor) = result?;
+                let v = match what {
+                    Produced::Value(v) => v,
+                    // So that the stages to come do not compute it anew.
+                    Produced::Output(k) => rest.outputs()[k].value,
+                };
+                known.push((v, tensor));
             }
             let program = Arc::new(tools.program(tools.advance(rest, known)?)?);
             let mut next = Stage::new(program, &self.workers, self.options.limits.arena_bytes)?;

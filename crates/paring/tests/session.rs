@@ -363,9 +363,10 @@ fn shapes_may_depend_on_data() {
 }
 
 /// A kernel of the user's own that counts its runs.
-struct CountingRelu(AtomicUsize);
+struct CountingRelu(&'static AtomicUsize);
 
-static RELU: CountingRelu = CountingRelu(AtomicUsize::new(0));
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+static RELU: CountingRelu = CountingRelu(&RUNS);
 static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     name: "counting_relu",
     summary: "max(x, 0), counted",
@@ -392,20 +393,45 @@ impl Kernel for CountingRelu {
     }
 
     fn prepare(&self, _: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        Ok(Box::new(CountedRun))
+        Ok(Box::new(CountedRun(self.0)))
     }
 }
 
-struct CountedRun;
+struct CountedRun(&'static AtomicUsize);
 
 impl Prepared for CountedRun {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        RELU.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
         let x: &[f32] = cx.input(0);
         for (y, x) in cx.output::<f32>(0).iter_mut().zip(x) {
             *y = x.max(0.0);
         }
         Ok(())
+    }
+}
+
+#[test]
+fn later_stages_do_not_compute_anew_what_is_there() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static RELU: CountingRelu = CountingRelu(&RUNS);
+    let mut b = GraphBuilder::new("stages");
+    let x = b.input("x", DType::F32, &[200.into()]);
+    let positive = b.name("positive").relu(x).unwrap();
+    // Nothing that waits for the data reads `positive`.
+    let places = b.name("places").op(Op::NonZero, &[x]).unwrap();
+    let chosen = b.name("chosen").op(Op::Gather(AxisAttrs { axis: 0 }), &[x, places]).unwrap();
+    b.output("x", x);
+    b.output("positive", positive);
+    b.output("chosen", chosen);
+    let model = Model::from_graph(b.finish().unwrap()).unwrap().with_kernels(&[&RELU]);
+    let mut session = model.session(&single()).unwrap();
+    for (run, elements) in [[0f32, 3.0, -1.0, 2.0].repeat(50), vec![1.0; 200]].iter().enumerate() {
+        let found = session.run_with(&[("x", &Tensor::new(&[200], elements).unwrap())]).unwrap();
+        let positive: Vec<f32> = elements.iter().map(|e| e.max(0.0)).collect();
+        let chosen: Vec<f32> = elements.iter().copied().filter(|&e| e != 0.0).collect();
+        let found: Vec<Vec<f32>> = found.iter().map(|(_, t)| t.elements::<f32>().unwrap().to_vec()).collect();
+        assert_eq!(found, [elements.to_vec(), positive, chosen]);
+        assert_eq!(RUNS.load(Ordering::Relaxed), run + 1);
     }
 }
 
@@ -458,14 +484,14 @@ fn a_kernel_of_the_user_takes_part() {
     let found = session.run_with(&[("image", &x)]).unwrap();
     assert_close(&found[0].1.elements::<f32>().unwrap(), &by_definition(&x));
     assert!(session.plan().unwrap().steps.iter().any(|s| s.kernel == "counting_relu"));
-    assert_eq!(RELU.0.load(Ordering::Relaxed), 1);
+    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
 
     let mut without = single().with_optimize(false);
     without.exclude_kernels = vec!["counting_relu".into()];
     let mut session = model.session(&without).unwrap();
     session.run_with(&[("image", &x)]).unwrap();
     assert!(session.plan().unwrap().steps.iter().all(|s| s.kernel != "counting_relu"));
-    assert_eq!(RELU.0.load(Ordering::Relaxed), 1);
+    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
 }
 
 #[test]
