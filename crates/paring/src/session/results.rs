@@ -104,7 +104,7 @@ impl Session {
         m.arena_bytes + m.scratch_bytes
     }
 
-    /// Times of the layers, where [`Options::profile`] is on.
+    /// Times of the layers, where [`crate::Options::profile`] is on.
     pub fn profile(&self) -> Option<Profile> {
         let plan = self.plan()?;
         self.options.profile.then(|| self.recorder.profile(plan))
@@ -122,7 +122,7 @@ impl Session {
         self.stage.as_ref().map(|s| &*s.program.plan)
     }
 
-    /// Names of the values that [`Session::intermediate`] can read, in order; see [`Options::keep_intermediates`].
+    /// Names of the values that [`Session::intermediate`] can read, in order; see [`crate::Options::keep_intermediates`].
     pub fn intermediate_names(&self) -> Vec<String> {
         let Some(plan) = self.plan() else { return Vec::new() };
         plan.kept.iter().map(|(n, _)| n.clone()).collect()
