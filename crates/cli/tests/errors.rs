@@ -45,6 +45,37 @@ fn corrupt_models() {
     }
 }
 
+/// A field of bytes of a protocol buffer; all here are short.
+fn field(number: u8, body: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, body.len() as u8], body].concat()
+}
+
+#[test]
+fn models_that_ask_for_what_is_missing() {
+    let named = |number: u8, name: &str, more: Vec<u8>| field(number, &[field(1, name.as_bytes()), more].concat());
+    let file = |op: &str, element_type: u8| {
+        let node = [field(1, b"x"), field(2, b"y"), field(3, b"it"), field(4, op.as_bytes())].concat();
+        let ty = field(2, &field(1, &[0x08, element_type]));
+        let graph = [field(1, &node), named(11, "x", ty), named(12, "y", Vec::new())].concat();
+        [vec![0x08, 8], field(7, &graph), field(8, &[0x10, 18])].concat()
+    };
+    let dir = tempdir().expect("a folder");
+    let path = dir.path().join("m.onnx");
+    let (float, string, int4) = (1, 8, 22);
+    for (op, element_type, words) in [
+        ("Identity", string, ["'x'", "string"]),
+        ("Identity", int4, ["'x'", "int4"]),
+        ("Frobnicate", float, ["'it'", "Frobnicate"]),
+        ("StringNormalizer", float, ["'it'", "StringNormalizer"]),
+    ] {
+        std::fs::write(&path, file(op, element_type)).expect("a file");
+        let (_, errors) = expect(4, &["inspect", &path.display().to_string()]);
+        assert!(words.iter().all(|w| errors.contains(w)), "{errors}");
+    }
+    std::fs::write(&path, file("Identity", float)).expect("a file");
+    expect(0, &["inspect", &path.display().to_string()]);
+}
+
 #[test]
 fn hostile_arrays() {
     let dir = tempdir().expect("a folder");

@@ -3,7 +3,7 @@
 use crate::{ImportError, attrs::Attrs, proto::TensorProto, tensor::TensorReader};
 use paring_core::{DType, Tensor, op::EpiOp};
 use paring_ir::{Dim, Graph, GraphError, Node, Op, ValueId};
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 /// Why a node could not be imported.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub(crate) struct Cx<'a, 't> {
     pub(crate) opset: i64,
     pub(crate) name: String,
     pub(crate) inputs: Vec<Option<ValueId>>,
+    /// How many inputs have been asked for: more cannot mean anything.
+    pub(crate) asked: Cell<usize>,
     /// Which outputs the node names.
     pub(crate) wanted: Vec<bool>,
     pub(crate) made: usize,
@@ -65,6 +67,7 @@ impl Cx<'_, '_> {
     }
 
     pub(crate) fn opt(&self, i: usize) -> Option<ValueId> {
+        self.asked.set(self.asked.get().max(i + 1));
         self.inputs.get(i).copied().flatten()
     }
 
@@ -105,12 +108,14 @@ impl Cx<'_, '_> {
 
     // ---- constants
 
-    /// The tensor of an attribute. One without a name goes by that of the node.
+    /// The tensor of an attribute. One without a name goes by that of the node; one of a type that is not supported
+    /// makes the node unsupported.
     pub(crate) fn read(&mut self, proto: &TensorProto) -> Result<Tensor, Fault> {
         self.reader.read(proto).map_err(|e| match e {
             ImportError::Tensor { reason, .. } if proto.name.is_empty() => {
                 ImportError::Tensor { tensor: self.name.clone(), reason }.into()
             }
+            ImportError::UnsupportedType { ty, .. } => Fault::Unsupported(format!("a tensor of {ty}")),
             e => e.into(),
         })
     }
@@ -157,9 +162,15 @@ impl Cx<'_, '_> {
         self.first(out)
     }
 
+    /// All inputs.
+    pub(crate) fn all_inputs(&self) -> Vec<Option<ValueId>> {
+        self.asked.set(self.inputs.len());
+        self.inputs.clone()
+    }
+
     /// Adds a node with all inputs and outputs of this one.
     pub(crate) fn all(&mut self, op: Op) -> Outputs {
-        let inputs = self.inputs.clone();
+        let inputs = self.all_inputs();
         let wanted = self.wanted.clone();
         self.insert(op, inputs, &wanted, Vec::new())
     }

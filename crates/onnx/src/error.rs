@@ -63,6 +63,16 @@ pub enum ImportError {
     /// There is no usable operator set.
     #[error("{0}")]
     Opset(String),
+    /// A version of ONNX's own operator set that is not known here.
+    #[error("the model uses operator set {found}, but {oldest} to {newest} are supported: convert or export it again")]
+    OpsetVersion {
+        /// The version that the model asks for.
+        found: i64,
+        /// The oldest one that is known.
+        oldest: i64,
+        /// The newest one.
+        newest: i64,
+    },
     /// A limit of [`crate::Limits`] was hit.
     #[error("the model has {found} {what}, more than the limit of {limit}; raise ImportOptions::limits to allow it")]
     Limit {
@@ -114,6 +124,16 @@ pub enum ImportError {
         tensor: String,
         /// What was expected and what was found.
         reason: String,
+    },
+    /// A tensor, or an input of the graph, is of a type that ONNX has and Paring has not.
+    #[error("{what} '{name}' has {ty}, which is not supported")]
+    UnsupportedType {
+        /// "tensor" or "input".
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The type, as ONNX calls it.
+        ty: String,
     },
     /// External data cannot be read, or may not be.
     #[error("tensor '{tensor}': external data '{location}': {reason}")]

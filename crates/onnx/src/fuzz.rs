@@ -22,6 +22,17 @@ pub fn model(bytes: &[u8]) -> Result<Graph, ImportError> {
     import(Bytes::copy_from_slice(bytes), &options())
 }
 
+/// All that a fuzzer does with bytes: whatever is imported is well formed, and nothing panics.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn check(bytes: &[u8]) {
+    if let Ok(graph) = model(bytes) {
+        graph.verify().expect("what is imported is well formed");
+    }
+    tensor(bytes);
+}
+
 /// Reads bytes as a tensor.
 pub fn tensor(bytes: &[u8]) {
     if let Ok(t) = read_tensor(Bytes::copy_from_slice(bytes)) {

@@ -9,12 +9,15 @@ use crate::{
     scan,
     scope::{Scopes, Slot},
     sort,
-    tensor::{self, TensorReader, shown},
+    tensor::{self, ElementTypeError, TensorReader, shown},
 };
 use bytes::Bytes;
-use paring_ir::{Dim, Graph, TensorType, ValueId};
+use paring_ir::{Dim, Graph, GraphError, TensorType, ValueId};
 use prost::Message;
-use std::collections::{HashMap, HashSet};
+use std::{
+    cell::Cell,
+    collections::{HashMap, HashSet},
+};
 
 /// What a model file says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,11 +111,8 @@ fn opsets(list: &[OperatorSetIdProto]) -> Result<Opsets, ImportError> {
     for set in list {
         let name = domain(&set.domain);
         if name.is_empty() && !ops::OPSETS.contains(&set.version) {
-            let (low, high) = (ops::OPSETS.start(), ops::OPSETS.end());
-            return Err(ImportError::Opset(format!(
-                "the model uses operator set {}, but {low} to {high} are supported: convert or export it again",
-                set.version
-            )));
+            let (oldest, newest) = (*ops::OPSETS.start(), *ops::OPSETS.end());
+            return Err(ImportError::OpsetVersion { found: set.version, oldest, newest });
         }
         if let Some(first) = sets.insert(name.into(), set.version)
             && first != set.version
@@ -205,10 +205,19 @@ impl<'m> Importer<'m> {
 
     fn input_type(&mut self, input: &ValueInfoProto) -> Result<TensorType, ImportError> {
         let fail = |reason: String| ImportError::Value { value: shown(&input.name), reason };
-        let Some(TypeKind::Tensor(t)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
-            return Err(fail("the input is not a tensor; sequences, maps and optionals are not supported".into()));
+        let unsupported = |ty: String| ImportError::UnsupportedType { what: "input", name: shown(&input.name), ty };
+        let t = match input.r#type.as_ref().and_then(|t| t.value.as_ref()) {
+            Some(TypeKind::Tensor(t)) => t,
+            Some(TypeKind::Sequence(_)) => return Err(unsupported("type sequence".into())),
+            Some(TypeKind::Map(_)) => return Err(unsupported("type map".into())),
+            Some(TypeKind::SparseTensor(_)) => return Err(unsupported("type sparse tensor".into())),
+            Some(TypeKind::Optional(_)) => return Err(unsupported("type optional".into())),
+            None => return Err(fail("the input has no type".into())),
         };
-        let dtype = tensor::dtype(t.elem_type).map_err(|e| fail(format!("input: {e}")))?;
+        let dtype = tensor::dtype(t.elem_type).map_err(|e| match e {
+            ElementTypeError::Invalid(reason) => fail(reason),
+            ElementTypeError::Unsupported(ty) => unsupported(format!("element type {ty}")),
+        })?;
         let Some(shape) = &t.shape else { return Ok(TensorType::unranked(dtype)) };
         if shape.dim.len() > self.limits.rank {
             return Err(fail(format!("rank {} is above the limit of {}", shape.dim.len(), self.limits.rank)));
@@ -296,6 +305,14 @@ impl<'m> Importer<'m> {
             Err(Fault::Invalid(reason)) => {
                 return Err(ImportError::Node { node: name.into(), op: shown(&node.op_type), reason });
             }
+            // The operator goes by the name in the file, whatever it is made of here.
+            Err(Fault::Graph(GraphError::Infer { source, .. })) => {
+                return Err(ImportError::Node {
+                    node: name.into(),
+                    op: shown(&node.op_type),
+                    reason: source.to_string(),
+                });
+            }
             Err(Fault::Graph(e)) => return Err(e.into()),
             Err(Fault::Import(e)) => return Err(e),
         };
@@ -358,10 +375,15 @@ impl<'m> Importer<'m> {
             opset,
             name: name.into(),
             inputs,
+            asked: Cell::new(0),
             wanted,
             made: 0,
         };
         let outputs = (row.translate)(&mut cx)?;
+        if cx.inputs.iter().skip(cx.asked.get()).any(Option::is_some) {
+            let (found, most) = (cx.inputs.len(), cx.asked.get());
+            return Err(Fault::Invalid(format!("expected at most {most} inputs, found {found}")));
+        }
         match cx.attrs.unread().as_slice() {
             [] => Ok(outputs),
             unread => {

@@ -14,6 +14,9 @@ enum Kind {
     Tensor,
     Sparse,
     Value,
+    Type,
+    TensorType,
+    Shape,
     Function,
     Other,
 }
@@ -31,7 +34,10 @@ impl Kind {
             (Kind::Graph, 15) | (Kind::Attribute, 22) => Kind::Sparse,
             (Kind::Node, 5) | (Kind::Function, 11) => Kind::Attribute,
             (Kind::Attribute, 6 | 11) => Kind::Graph,
-            (Kind::Value, 2) => Kind::Other,
+            (Kind::Value, 2) => Kind::Type,
+            (Kind::Type, 1) => Kind::TensorType,
+            (Kind::TensorType, 2) => Kind::Shape,
+            (Kind::Shape, 1) => Kind::Other,
             _ => return None,
         })
     }

@@ -17,29 +17,47 @@ pub fn read_tensor(bytes: Bytes) -> Result<Tensor, ImportError> {
     TensorReader::new(&limits, None).read(&proto)
 }
 
-/// The element type of that number, or what to say of it.
-pub(crate) fn dtype(number: i32) -> Result<DType, String> {
-    Ok(match number {
-        1 => DType::F32,
-        2 => DType::U8,
-        3 => DType::I8,
-        4 => DType::U16,
-        5 => DType::I16,
-        6 => DType::I32,
-        7 => DType::I64,
-        9 => DType::Bool,
-        10 => DType::F16,
-        11 => DType::F64,
-        12 => DType::U32,
-        13 => DType::U64,
-        16 => DType::BF16,
-        0 => return Err("the element type is undefined".into()),
-        8 => return Err("element type string is not supported".into()),
-        14 | 15 => return Err("complex element types are not supported".into()),
-        17..=20 => return Err("8-bit floating-point element types are not supported".into()),
-        21..=26 => return Err("element types below 8 bits are not supported".into()),
-        n => return Err(format!("unknown element type {n}")),
-    })
+/// What can be said of the number of an element type that is none here.
+pub(crate) enum ElementTypeError {
+    /// ONNX has it: its name.
+    Unsupported(&'static str),
+    /// It means nothing: a sentence.
+    Invalid(String),
+}
+
+/// The element type of that number.
+pub(crate) fn dtype(number: i32) -> Result<DType, ElementTypeError> {
+    let unsupported = match number {
+        1 => return Ok(DType::F32),
+        2 => return Ok(DType::U8),
+        3 => return Ok(DType::I8),
+        4 => return Ok(DType::U16),
+        5 => return Ok(DType::I16),
+        6 => return Ok(DType::I32),
+        7 => return Ok(DType::I64),
+        9 => return Ok(DType::Bool),
+        10 => return Ok(DType::F16),
+        11 => return Ok(DType::F64),
+        12 => return Ok(DType::U32),
+        13 => return Ok(DType::U64),
+        16 => return Ok(DType::BF16),
+        8 => "string",
+        14 => "complex64",
+        15 => "complex128",
+        17 => "float8e4m3fn",
+        18 => "float8e4m3fnuz",
+        19 => "float8e5m2",
+        20 => "float8e5m2fnuz",
+        21 => "uint4",
+        22 => "int4",
+        23 => "float4e2m1",
+        24 => "float8e8m0",
+        25 => "uint2",
+        26 => "int2",
+        0 => return Err(ElementTypeError::Invalid("the element type is undefined".into())),
+        n => return Err(ElementTypeError::Invalid(format!("unknown element type {n}"))),
+    };
+    Err(ElementTypeError::Unsupported(unsupported))
 }
 
 /// Reads tensors, opening each external file once and keeping count of the bytes.
@@ -58,7 +76,13 @@ impl<'a> TensorReader<'a> {
     /// The tensor, its bytes shared with the file where they are stored raw.
     pub(crate) fn read(&mut self, t: &TensorProto) -> Result<Tensor, ImportError> {
         let fail = |reason: String| ImportError::Tensor { tensor: shown(&t.name), reason };
-        let dtype = dtype(t.data_type).map_err(fail)?;
+        let dtype = dtype(t.data_type).map_err(|e| match e {
+            ElementTypeError::Invalid(reason) => fail(reason),
+            ElementTypeError::Unsupported(ty) => {
+                let ty = format!("element type {ty}");
+                ImportError::UnsupportedType { what: "tensor", name: shown(&t.name), ty }
+            }
+        })?;
         let shape = self.shape(&t.dims).map_err(fail)?;
         let size = numel(&shape).map_err(|e| fail(e.to_string()))?;
         let tensor = match (t.data_location, &t.raw_data) {

@@ -34,9 +34,36 @@ fn impossible_shapes() {
 
 #[test]
 fn unsupported_element_types() {
-    for (kind, says) in [(8, "string"), (14, "complex"), (17, "8-bit floating"), (22, "below 8 bits"), (99, "99")] {
-        refused(with_tensor(TensorProto { data_type: kind, ..floats("w", &[2], &[1.0]) }), &["'w'", says]);
+    let types = [
+        (8, "string"),
+        (14, "complex64"),
+        (15, "complex128"),
+        (17, "float8e4m3fn"),
+        (20, "float8e5m2fnuz"),
+        (21, "uint4"),
+        (22, "int4"),
+        (23, "float4e2m1"),
+        (26, "int2"),
+    ];
+    for (number, name) in types {
+        let of_type = |name: &str| TensorProto { data_type: number, ..floats(name, &[2], &[1.0]) };
+        let error = refused(with_tensor(of_type("w")), &["tensor 'w'", name, "not supported"]);
+        assert!(matches!(error, ImportError::UnsupportedType { .. }), "{error}");
+        let mut g = graph(vec![node("Identity", &["x"], &["y"])], Vec::new());
+        g.input[0] = value("x", number, &[2]);
+        let error = refused(read(&model(g)), &["input 'x'", name, "not supported"]);
+        assert!(matches!(error, ImportError::UnsupportedType { .. }), "{error}");
+        // Within a node it is the node that is not supported, told with all others.
+        let constant = named("c", with(node("Constant", &[], &["a"]), tensor("value", of_type(""))));
+        let cast = named("k", with(node("Cast", &["x"], &["b"]), int("to", number.into())));
+        let error = refused(read_nodes(vec![constant, cast, node("Add", &["a", "b"], &["y"])]), &["'c'", "'k'", name]);
+        assert!(matches!(&error, ImportError::Unsupported(all) if all.len() == 2), "{error}");
     }
+    let unknown = TensorProto { data_type: 99, ..floats("w", &[2], &[1.0]) };
+    let error = refused(with_tensor(unknown), &["'w'", "unknown element type 99"]);
+    assert!(matches!(error, ImportError::Tensor { .. }), "{error}");
+    let undefined = with(node("Cast", &["x"], &["y"]), int("to", 99));
+    assert!(matches!(read_nodes(vec![undefined]).unwrap_err(), ImportError::Node { .. }));
 }
 
 #[test]
@@ -187,9 +214,21 @@ fn sparse_tensors_that_are_not_sorted_or_out_of_range() {
 
 #[test]
 fn inputs_that_are_no_tensors() {
+    let kinds = [
+        (TypeKind::Sequence(Vec::new()), "sequence"),
+        (TypeKind::Map(Vec::new()), "map"),
+        (TypeKind::SparseTensor(Vec::new()), "sparse tensor"),
+        (TypeKind::Optional(Vec::new()), "optional"),
+    ];
+    for (kind, says) in kinds {
+        let mut g = graph(vec![node("Relu", &["x"], &["y"])], Vec::new());
+        g.input[0].r#type = Some(TypeProto { value: Some(kind) });
+        let error = refused(read(&model(g)), &["'x'", says, "not supported"]);
+        assert!(matches!(error, ImportError::UnsupportedType { .. }), "{error}");
+    }
     let mut g = graph(vec![node("Relu", &["x"], &["y"])], Vec::new());
-    g.input[0].r#type = Some(TypeProto { value: Some(TypeKind::Sequence(Vec::new())) });
-    refused(read(&model(g)), &["'x'", "not a tensor"]);
+    g.input[0].r#type = None;
+    refused(read(&model(g)), &["'x'", "no type"]);
 }
 
 #[test]

@@ -160,3 +160,64 @@ fn the_table_has_no_operator_twice_and_many() {
     assert!(all.iter().filter(|(domain, ..)| domain.is_empty()).count() >= 110, "{}", all.len());
     assert!(all.iter().all(|(_, _, versions)| versions.start() <= versions.end()));
 }
+
+/// A node `Attention` of queries `[2, 3, 8]` for four heads, and keys and values `[2, 5, 4]` for two.
+fn attention(
+    attributes: Vec<AttributeProto>,
+    mask: Option<(i32, &[i64])>,
+    outputs: &[&str],
+) -> Result<Graph, paring_onnx::ImportError> {
+    let heads = [int("q_num_heads", 4), int("kv_num_heads", 2)];
+    let inputs: &[&str] = if mask.is_some() { &["x", "k", "v", "m"] } else { &["x", "k", "v"] };
+    let n = heads.into_iter().chain(attributes).fold(named("it", node("Attention", inputs, outputs)), with);
+    let mut g = graph(vec![n], Vec::new());
+    g.input = vec![value("x", FLOAT, &[2, 3, 8]), value("k", FLOAT, &[2, 5, 4]), value("v", FLOAT, &[2, 5, 4])];
+    g.input.extend(mask.map(|(kind, dims)| value("m", kind, dims)));
+    g.output = outputs.iter().map(|name| value(name, FLOAT, &[])).collect();
+    let mut proto = model(g);
+    proto.opset_import[0].version = 23;
+    read(&proto)
+}
+
+#[test]
+fn attention_is_made_of_products_and_a_softmax() {
+    let outputs = ["y", "keys", "values", "weights"];
+    let g = attention(vec![int("qk_matmul_output_mode", 3)], None, &outputs).unwrap();
+    let shapes: Vec<String> = g.outputs().iter().map(|o| g.ty(o.value).to_string()).collect();
+    assert_eq!(shapes, ["f32[2, 3, 8]", "f32[2, 2, 5, 2]", "f32[2, 2, 5, 2]", "f32[2, 4, 3, 5]"]);
+    let count = |g: &Graph, name: &str| ops(g).iter().filter(|o| **o == name).count();
+    assert_eq!((count(&g, "MatMul"), count(&g, "Softmax"), count(&g, "Where")), (2, 1, 0));
+    // A mask that covers three of five keys hides the others; a causal one comes on top of it.
+    const BOOL: i32 = 9;
+    let g = attention(vec![int("is_causal", 1)], Some((BOOL, &[3, 3])), &["y"]).unwrap();
+    assert_eq!((count(&g, "Pad"), count(&g, "Where"), count(&g, "LessOrEqual")), (1, 2, 0));
+    refused(attention(vec![], Some((BOOL, &[3, 6])), &["y"]), &["'it'", "Attention", "covers 6 keys", "5"]);
+    refused(attention(vec![int("q_num_heads", 3)], None, &["y"]), &["'it'", "q_num_heads", "twice"]);
+    let mode = int("qk_matmul_output_mode", 4);
+    refused(attention(vec![mode], None, &["y"]), &["'it'", "qk_matmul_output_mode", "4"]);
+}
+
+#[test]
+fn rotations_take_pairs_of_a_head() {
+    let rotary = |dims: &[i64], attributes: Vec<AttributeProto>| {
+        let n = attributes.into_iter().fold(named("it", node("RotaryEmbedding", &["x", "c", "s", "p"], &["y"])), with);
+        let mut g = graph(vec![n], vec![floats("c", &[9, 2], &[1.0; 18]), floats("s", &[9, 2], &[0.0; 18])]);
+        g.input = vec![value("x", FLOAT, dims), value("p", INT64, &[2, 3])];
+        let mut proto = model(g);
+        proto.opset_import[0].version = 23;
+        read(&proto)
+    };
+    let flat = || int("num_heads", 2);
+    for extra in [vec![], vec![int("interleaved", 1)], vec![int("rotary_embedding_dim", 4)]] {
+        let g = rotary(&[2, 5, 3, 4], extra.clone()).unwrap();
+        assert_eq!(g.ty(g.outputs()[0].value).to_string(), "f32[2, 5, 3, 4]");
+        let g = rotary(&[2, 3, 8], extra.into_iter().chain([flat()]).collect()).unwrap();
+        assert_eq!(g.ty(g.outputs()[0].value).to_string(), "f32[2, 3, 8]");
+    }
+    let part = rotary(&[2, 5, 3, 7], vec![int("rotary_embedding_dim", 4)]).unwrap();
+    assert_eq!(ops(&part).iter().filter(|o| **o == "Split").count(), 2);
+    refused(rotary(&[2, 3, 8], vec![]), &["'it'", "num_heads"]);
+    refused(rotary(&[2, 5, 3, 5], vec![]), &["'it'", "5 of the 5", "pairs"]);
+    refused(rotary(&[2, 5, 3, 4], vec![int("rotary_embedding_dim", 6)]), &["'it'", "6 of the 4"]);
+    refused(rotary(&[2, 5, 3, 8], vec![]), &["'it'", "RotaryEmbedding"]);
+}

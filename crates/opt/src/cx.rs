@@ -1,6 +1,6 @@
 //! What a pass sees of the graph, and the gate through which it changes it.
 
-use crate::{Applied, Evaluator, OptError, Options, Patch, Remark, Report, patch::Item};
+use crate::{Applied, Evaluator, OptError, Options, Patch, Remark, Report, passes::fold, patch::Item};
 use paring_ir::{Fact, Graph, GraphError, Node, NodeId, TensorType, ValueId};
 
 /// One rewriting of the graph.
@@ -177,23 +177,19 @@ impl<'a> PassCx<'a> {
 
     /// Brings facts up to date and verifies, where that is called for.
     pub(crate) fn settle(&mut self) -> Result<(), OptError> {
-        let broken = |cx: &Self, source| OptError::Broken {
-            pass: cx.pass,
-            step: cx.report.steps,
-            what: cx.report.applied.last().map_or(String::new(), |a| format!("{} at '{}'", a.what, a.node)),
-            source: Box::new(source),
-        };
-        if core::mem::take(&mut self.stale)
-            && let Err(e) = self.refresh_facts()
-        {
-            return Err(broken(self, e));
-        }
-        if self.options.verify
-            && let Err(e) = self.graph.verify()
-        {
-            return Err(broken(self, e));
-        }
-        Ok(())
+        let stale = core::mem::take(&mut self.stale);
+        let fresh = if stale { self.refresh_facts() } else { Ok(()) };
+        let checked = fresh.and_then(|()| if self.options.verify { self.graph.verify() } else { Ok(()) });
+        checked.map_err(|source| match source {
+            // Not the pass broke the graph: a constant that was computed just now does not fit.
+            source @ GraphError::Infer { .. } if self.pass == fold::NAME => OptError::Graph(source),
+            source => OptError::Broken {
+                pass: self.pass,
+                step: self.report.steps,
+                what: self.report.applied.last().map_or(String::new(), |a| format!("{} at '{}'", a.what, a.node)),
+                source: Box::new(source),
+            },
+        })
     }
 
     /// Infers everything anew, and keeps what was known beyond that (a user's shape function is not asked here).

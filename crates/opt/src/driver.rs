@@ -44,7 +44,7 @@ impl Options {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum OptError {
-    /// The graph was not well formed to begin with.
+    /// The graph was not well formed, to begin with or once its constants had been computed.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// A patch broke the graph; a defect of the pass.

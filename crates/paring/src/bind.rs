@@ -1,7 +1,7 @@
 //! From the model's graph to one with concrete shapes.
 
-use crate::{Error, Result};
-use paring_core::Tensor;
+use crate::{Error, ErrorKind, Result};
+use paring_core::{Tensor, numel};
 use paring_ir::{Dim, Graph, Op, TensorType, ValueId};
 use std::{collections::HashMap, sync::Arc};
 
@@ -39,7 +39,7 @@ pub(crate) struct Key(pub Vec<(Vec<usize>, Option<Vec<u8>>)>);
 impl Key {
     /// Whether an input of this shape takes part with its elements.
     pub fn is_small(shape: &[usize]) -> bool {
-        shape.iter().product::<usize>() <= MOST_SHAPE_ELEMENTS
+        numel(shape).is_ok_and(|n| n <= MOST_SHAPE_ELEMENTS)
     }
 }
 
@@ -59,8 +59,13 @@ pub(crate) fn bind(graph: &Graph, key: &Key) -> Result<Graph> {
     if symbols.is_empty() && key.0.iter().all(|(_, e)| e.is_none()) && !has_unknown(graph) {
         return Ok(g);
     }
-    g.reinfer_all()?;
+    g.reinfer_all().map_err(|e| Error::from(e).blame(blame(key)))?;
     Ok(g)
+}
+
+/// What is at fault where a well-formed graph does not fit `key`: the elements that the caller gave, or the shapes.
+pub(crate) fn blame(key: &Key) -> ErrorKind {
+    if key.0.iter().any(|(_, e)| e.is_some()) { ErrorKind::Data } else { ErrorKind::Invalid }
 }
 
 fn has_unknown(graph: &Graph) -> bool {

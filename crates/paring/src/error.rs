@@ -55,6 +55,15 @@ impl Error {
         self
     }
 
+    pub(crate) fn maybe_at(self, node: Option<String>) -> Error {
+        Error { node, ..self }
+    }
+
+    /// The same failure, blamed on what the caller gave: the graph was well formed before that was known.
+    pub(crate) fn blame(self, kind: ErrorKind) -> Error {
+        if self.kind == ErrorKind::Corrupt { Error { kind, ..self } } else { self }
+    }
+
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -90,7 +99,18 @@ impl From<paring_ir::GraphError> for Error {
             paring_ir::GraphError::Limit { .. } => ErrorKind::Limit,
             _ => ErrorKind::Corrupt,
         };
-        Error::from_source(kind, e)
+        let node = graph_node(&e);
+        Error::from_source(kind, e).maybe_at(node)
+    }
+}
+
+/// The node that a defect of a graph is at.
+pub(crate) fn graph_node(e: &paring_ir::GraphError) -> Option<String> {
+    use paring_ir::GraphError as G;
+    match e {
+        G::Infer { node, .. } | G::NoSuchValue { node, .. } | G::Cycle { node } => Some(node.clone()),
+        G::TypeMismatch { node, .. } | G::Epilogue { node, .. } => Some(node.clone()),
+        _ => None,
     }
 }
 
@@ -101,14 +121,10 @@ impl From<paring_plan::PlanError> for Error {
             P::NoKernel { node, .. } | P::UnknownShape { node, .. } => (ErrorKind::Unsupported, Some(node.clone())),
             P::Kernel { node, source, .. } => (kernel_kind(source), Some(node.clone())),
             P::Limit { .. } => (ErrorKind::Limit, None),
-            P::Graph(_) => (ErrorKind::Corrupt, None),
+            P::Graph(g) => (ErrorKind::Corrupt, graph_node(g)),
             _ => (ErrorKind::Internal, None),
         };
-        let error = Error::from_source(kind, e);
-        match node {
-            Some(n) => error.at(&n),
-            None => error,
-        }
+        Error::from_source(kind, e).maybe_at(node)
     }
 }
 

@@ -1,22 +1,19 @@
 //! Runs the steps of a plan over memory that somebody else owns.
 
-use crate::{Error, ErrorKind, Result, error::at_node, profile::Recorder};
+use crate::{Canceller, Error, ErrorKind, Result, error::at_node, profile::Recorder};
 use paring_core::ALIGNMENT;
 use paring_kernel::{Parallel, RawOperand, RunCx};
 use paring_plan::{IoSlot, Location, Plan, Slot, Step};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Memory for one run of a plan. All lengths are checked before the first step.
-pub(crate) struct Bindings<'a> {
+pub(crate) struct Bindings<'m, 'i, 'o> {
     /// Arena and scratch together: [`paring_plan::Memory::working_set`] bytes, aligned to a cache line.
-    pub working_set: &'a mut [u8],
+    pub working_set: &'m mut [u8],
     /// One for each input, of its very length.
-    pub inputs: &'a mut dyn Iterator<Item = &'a [u8]>,
+    pub inputs: &'m mut dyn Iterator<Item = &'i [u8]>,
     /// One for each output, of its very length.
-    pub outputs: &'a mut dyn Iterator<Item = &'a mut [u8]>,
+    pub outputs: &'m mut dyn Iterator<Item = &'o mut [u8]>,
 }
 
 /// Reused between runs, so that running allocates nothing.
@@ -49,10 +46,10 @@ impl Operands {
 /// Runs every step in order.
 pub(crate) fn execute(
     plan: &Plan,
-    bindings: Bindings<'_>,
+    bindings: Bindings<'_, '_, '_>,
     operands: &mut Operands,
     parallel: &dyn Parallel,
-    cancel: &AtomicBool,
+    canceller: &Canceller,
     mut recorder: Option<&mut Recorder>,
 ) -> Result<()> {
     operands.caller_in.clear();
@@ -78,7 +75,7 @@ pub(crate) fn execute(
         len: memory.worker_scratch * parallel.workers(),
     };
     for (n, step) in plan.steps.iter().enumerate() {
-        if cancel.load(Ordering::Relaxed) {
+        if canceller.is_requested() {
             return Err(Error::new(ErrorKind::Cancelled, format!("cancelled before '{}'", step.name)));
         }
         inputs.clear();

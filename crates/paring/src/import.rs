@@ -1,6 +1,6 @@
 //! From the bytes of a file to a model.
 
-use crate::{Error, ErrorKind, Limits, Metadata, Model, Result};
+use crate::{Error, ErrorKind, Limits, Metadata, Model, Result, error::graph_node};
 use bytes::Bytes;
 use paring_onnx::{ImportError, ImportOptions};
 use std::{fs::File, io, path::Path, path::PathBuf, sync::Arc};
@@ -30,12 +30,20 @@ pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, limits: &Limits) -> 
 
 pub(crate) fn import_error(e: ImportError) -> Error {
     let kind = match &e {
-        ImportError::Unsupported(_) => ErrorKind::Unsupported,
+        ImportError::Unsupported(_) | ImportError::UnsupportedType { .. } | ImportError::OpsetVersion { .. } => {
+            ErrorKind::Unsupported
+        }
         ImportError::Limit { .. } => ErrorKind::Limit,
         ImportError::External { .. } => ErrorKind::Io,
         _ => ErrorKind::Corrupt,
     };
-    Error::from_source(kind, e)
+    let node = match &e {
+        ImportError::Node { node, .. } => Some(node.clone()),
+        ImportError::Unsupported(all) => all.first().map(|n| n.node.clone()),
+        ImportError::Graph(g) => graph_node(g),
+        _ => None,
+    };
+    Error::from_source(kind, e).maybe_at(node)
 }
 
 /// Maps a regular file of at most so many bytes.

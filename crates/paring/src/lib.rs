@@ -16,6 +16,7 @@
 #![warn(missing_docs)]
 
 mod bind;
+mod cancel;
 mod error;
 mod evaluate;
 mod execute;
@@ -30,6 +31,7 @@ mod program;
 mod session;
 mod stats;
 
+pub use cancel::Canceller;
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{AppliedRow, Explanation, MemoryReport, Optimized, RemarkRow};
 pub use io::{DimInfo, IoInfo, Port, View, ViewMut};
@@ -40,7 +42,7 @@ pub use paring_kernel as kernel;
 pub use paring_kernel::{Isa, Numerics};
 pub use paring_plan::{CandidateReport, LayerReport, Verdict};
 pub use profile::{LayerTime, Profile};
-pub use session::{Canceller, Memory, Session};
+pub use session::{Memory, Session};
 pub use stats::{LayerStats, Stats};
 
 /// The graph, for those who make networks in Rust.

@@ -239,10 +239,11 @@ impl Inner {
         let mut graph = bind::bind(&base.graph, key)?;
         let bound = key.0.iter().any(|(_, e)| e.is_some()) || self.inputs.iter().any(|i| i.known_shape().is_none());
         if bound {
-            rewrite(&mut graph, options)?;
+            rewrite(&mut graph, options).map_err(|e| e.blame(bind::blame(key)))?;
         }
         let tools = Tools { registry, machine, packs: &self.packs, options };
-        let program = Arc::new(tools.program(graph)?);
+        let program = tools.program(graph).map_err(|e| if bound { e.blame(bind::blame(key)) } else { e })?;
+        let program = Arc::new(program);
         let mut programs = lock(&self.programs);
         programs.push((fingerprint, key.clone(), program.clone()));
         let most = options.plan_cache.max(1);
@@ -270,7 +271,10 @@ fn rewrite(graph: &mut Graph, options: &Options) -> Result<paring_opt::Report> {
         return Ok(paring_opt::Report::default());
     }
     let opt = paring_opt::Options { stop_at: options.opt_stop_at, ..paring_opt::Options::default() };
-    paring_opt::optimize(graph, &ReferenceEvaluator, &opt).map_err(|e| Error::from_source(ErrorKind::Internal, e))
+    paring_opt::optimize(graph, &ReferenceEvaluator, &opt).map_err(|e| match e {
+        paring_opt::OptError::Graph(e) => e.into(),
+        e => Error::from_source(ErrorKind::Internal, e),
+    })
 }
 
 /// What of the options a program depends on.

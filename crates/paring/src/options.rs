@@ -21,7 +21,8 @@ pub struct Options {
     pub kernels: Option<Vec<String>>,
     /// Kernels that may not be used, by name.
     pub exclude_kernels: Vec<String>,
-    /// Bytes that packed weights and working memory must stay below.
+    /// Bytes that packed weights and working memory of one thread may take together. Forms of the weights that are fast
+    /// but large are given up for it; what needs more even so is refused with [`crate::ErrorKind::Limit`].
     pub max_memory: Option<usize>,
     /// Keep every value between the layers readable after a run (see [`crate::Session::intermediate`]). Costs memory.
     pub keep_intermediates: bool,
@@ -144,9 +145,9 @@ pub struct Limits {
     pub model_bytes: usize,
     /// Nodes.
     pub nodes: usize,
-    /// Bytes of one tensor.
+    /// Bytes of one input, or of what one layer computes.
     pub tensor_bytes: usize,
-    /// Bytes of working memory of a session.
+    /// Bytes of working memory and outputs of a session.
     pub arena_bytes: usize,
 }
 

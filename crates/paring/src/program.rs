@@ -2,7 +2,7 @@
 //! that is left where some shape depends on data.
 
 use crate::{Error, ErrorKind, Options, Result, bind, evaluate};
-use paring_core::Tensor;
+use paring_core::{Tensor, numel};
 use paring_ir::{Graph, NodeId, Output, ValueId};
 use paring_kernel::{Machine, Registry};
 use paring_plan::{PackCache, Plan};
@@ -54,6 +54,7 @@ impl Tools<'_> {
             fold_small(&mut graph)?;
             ready = ready_nodes(&graph)?;
         }
+        self.check_sizes(&graph)?;
         let options = self.plan_options(&graph);
         let all = graph.nodes().all(|(id, _)| ready[id.index()]);
         if all {
@@ -64,6 +65,26 @@ impl Tools<'_> {
         let (head, produced) = first_stage(&graph, &ready);
         let plan = paring_plan::plan(&head, self.registry, self.machine, self.packs, &options)?;
         Ok(Program { plan: Arc::new(plan), produced, rest: Some(graph) })
+    }
+
+    /// Refuses values of known shape that are larger than a tensor may be.
+    fn check_sizes(&self, graph: &Graph) -> Result<()> {
+        let limit = self.options.limits.tensor_bytes;
+        for (_, node) in graph.nodes() {
+            for &v in node.outputs.iter().flatten() {
+                let ty = graph.ty(v);
+                let Some(shape) = ty.known_shape() else { continue };
+                let bytes = numel(&shape).ok().and_then(|n| ty.dtype.bytes(n));
+                if bytes.is_none_or(|b| b > limit) {
+                    let needed = bytes.map_or("more bytes than can be addressed".into(), |b| format!("{b} bytes"));
+                    let op = node.op.name();
+                    let message =
+                        format!("node '{}' ({op}): an output {ty} has {needed}, the limit is {limit}", node.name);
+                    return Err(Error::new(ErrorKind::Limit, message).at(&node.name));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The graph that is left once the values in `known` have been computed, with data-dependent operators evaluated
@@ -90,12 +111,12 @@ fn fold_small(graph: &mut Graph) -> Result<bool> {
     let mut progress = false;
     for id in graph.order()? {
         bind::settle_shapes(graph)?;
-        graph.reinfer(id)?;
+        graph.reinfer(id).map_err(|e| Error::from(e).blame(ErrorKind::Data))?;
         let Some(node) = graph.node(id).cloned() else { continue };
         let constants: Option<Vec<Option<Arc<Tensor>>>> =
             node.inputs.iter().map(|v| v.map_or(Some(None), |v| graph.constant(v).cloned().map(Some))).collect();
         let Some(constants) = constants else { continue };
-        let small = |v: ValueId| graph.ty(v).known_shape().is_some_and(|s| s.iter().product::<usize>() <= SMALL);
+        let small = |v: ValueId| graph.ty(v).known_shape().is_some_and(|s| numel(&s).is_ok_and(|n| n <= SMALL));
         if !node.op.is_data_dependent() && !node.outputs.iter().flatten().all(|&v| small(v)) {
             continue;
         }

@@ -1,21 +1,23 @@
 //! Sessions: the memory and the threads of one user of a model.
 
+mod results;
+mod stage;
+mod workers;
+
+pub use results::Memory;
+
 use crate::{
-    DType, Element, Error, ErrorKind, IoInfo, Model, Options, Port, Profile, Result, Threads, View, ViewMut,
+    Canceller, DType, Element, Error, ErrorKind, IoInfo, Model, Options, Port, Result, View, ViewMut,
     bind::Key,
-    execute::{Bindings, Operands, execute},
     model,
-    pool::{Pool, Rayon},
     profile::Recorder,
-    program::{Produced, Program, Tools},
+    program::{Produced, Tools},
 };
-use paring_core::{AlignedBuf, Layout, Tensor, numel};
-use paring_kernel::{Machine, Parallel, Registry, Serial};
-use paring_plan::Slot;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use paring_core::{AlignedBuf, Tensor, numel};
+use paring_kernel::{Machine, Registry};
+use stage::{Runner, Stage};
+use std::sync::Arc;
+use workers::Workers;
 
 /// Runs a model. Belongs to one thread at a time, owns inputs, outputs and working memory.
 pub struct Session {
@@ -26,15 +28,13 @@ pub struct Session {
     workers: Workers,
     inputs: Vec<Input>,
     key: Key,
-    program: Option<Arc<Program>>,
+    /// The first stage, or the only one where no shape depends on data.
+    stage: Option<Stage>,
     working_set: AlignedBuf,
-    /// Memory of the plan's outputs, in its order.
-    produced: Vec<AlignedBuf>,
     /// Results of stages after the first, by output of the graph.
     late: Vec<Option<Tensor>>,
-    operands: Operands,
     recorder: Recorder,
-    cancel: Arc<AtomicBool>,
+    canceller: Canceller,
     ran: bool,
 }
 
@@ -43,70 +43,6 @@ struct Input {
     buffer: AlignedBuf,
     /// Its elements decide shapes, and may have changed since the key was made.
     decides: bool,
-}
-
-enum Workers {
-    Single(Serial),
-    Own(Pool),
-    Shared(Rayon),
-}
-
-impl Workers {
-    fn new(threads: &Threads) -> Result<Workers> {
-        Ok(match threads {
-            Threads::Single | Threads::Pool(0 | 1) => Workers::Single(Serial),
-            Threads::Pool(n) => {
-                Workers::Own(Pool::new(*n).map_err(|e| Error::new(ErrorKind::Memory, format!("{n} threads: {e}")))?)
-            }
-            Threads::Shared(pool) => Workers::Shared(Rayon(pool.0.clone())),
-        })
-    }
-
-    fn parallel(&self) -> &dyn Parallel {
-        match self {
-            Workers::Single(s) => s,
-            Workers::Own(p) => p,
-            Workers::Shared(r) => r,
-        }
-    }
-
-    /// Does `f` with workers awake.
-    fn awake<T>(&self, f: impl FnOnce(&dyn Parallel) -> T) -> T {
-        if let Workers::Own(p) = self {
-            p.begin();
-        }
-        let result = f(self.parallel());
-        if let Workers::Own(p) = self {
-            p.end();
-        }
-        result
-    }
-}
-
-/// Bytes that a session takes, exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Memory {
-    /// Values between the layers.
-    pub arena_bytes: usize,
-    /// Scratch of the kernels, for all workers.
-    pub scratch_bytes: usize,
-    /// Inputs and outputs.
-    pub io_bytes: usize,
-    /// Weights in the form the kernels read, shared between sessions of the model.
-    pub packed_bytes: usize,
-    /// Constants that are read as they are.
-    pub constant_bytes: usize,
-}
-
-/// Cancels runs of one session from any thread.
-#[derive(Clone, Debug)]
-pub struct Canceller(Arc<AtomicBool>);
-
-impl Canceller {
-    /// Makes the current run, or the next one, end with [`ErrorKind::Cancelled`] before its next layer.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Session {
@@ -124,13 +60,11 @@ impl Session {
             options: options.clone(),
             inputs,
             key: Key::default(),
-            program: None,
+            stage: None,
             working_set: empty(),
-            produced: Vec::new(),
             late: Vec::new(),
-            operands: Operands::default(),
             recorder: Recorder::default(),
-            cancel: Arc::default(),
+            canceller: Canceller::default(),
             ran: false,
             model,
         };
@@ -174,7 +108,7 @@ impl Session {
         }
         if input.shape.as_deref() != Some(shape) {
             input.shape = Some(shape.to_vec());
-            self.program = None;
+            self.stage = None;
         }
         Ok(())
     }
@@ -245,37 +179,26 @@ impl Session {
     /// As for [`Model::session`].
     pub fn prepare(&mut self) -> Result<()> {
         let key = self.current_key()?;
-        if self.program.is_some() && self.key == key {
+        if self.stage.is_some() && self.key == key {
             return Ok(());
         }
         let program = self.model.0.program(&self.options, &self.machine, &self.registry, &key)?;
-        let plan = program.plan.clone();
-        let memory = plan.memory();
-        let needed = memory.working_set(self.workers.parallel().workers());
-        if needed > self.options.limits.arena_bytes {
-            let limit = self.options.limits.arena_bytes;
-            let message = format!("the working memory needs {needed} bytes, more than the limit of {limit}");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        let stage = Stage::new(program, &self.workers, self.options.limits.arena_bytes)?;
+        let needed = stage.working_bytes(&self.workers);
         if self.working_set.as_slice().len() < needed {
             self.working_set = AlignedBuf::zeroed(needed)?;
         }
-        self.produced.clear();
-        for o in &plan.outputs {
-            self.produced.push(AlignedBuf::zeroed(o.len)?);
-        }
         self.late = vec![None; self.model.outputs().len()];
-        self.operands.reserve(&plan);
-        self.recorder.reset(plan.steps.len());
-        self.program = Some(program);
+        self.recorder.reset(stage.program.plan.steps.len());
+        self.stage = Some(stage);
         self.key = key;
         self.ran = false;
         Ok(())
     }
 
-    /// Whether the program at hand still fits the inputs; allocates nothing.
+    /// Whether the stage at hand still fits the inputs; allocates nothing.
     fn is_prepared(&self) -> bool {
-        self.program.is_some()
+        self.stage.is_some()
             && self.inputs.iter().zip(&self.key.0).all(|(i, (shape, elements))| {
                 i.shape.as_ref() == Some(shape) && elements.as_ref().is_none_or(|e| e.as_slice() == i.buffer.as_slice())
             })
@@ -288,80 +211,71 @@ impl Session {
     /// As for [`Model::session`] where shapes are new; [`ErrorKind::Data`] where the elements of an input are not what
     /// an operator allows; [`ErrorKind::Cancelled`].
     pub fn run(&mut self) -> Result<()> {
-        if !self.is_prepared() {
-            self.prepare()?;
-        }
-        let result = self.run_prepared();
-        self.cancel.store(false, Ordering::Relaxed);
+        let result = self.run_stages();
+        let result = self.canceller.end_run(result);
         self.ran = result.is_ok();
         result
     }
 
-    fn run_prepared(&mut self) -> Result<()> {
-        let Some(program) = self.program.clone() else {
-            return Err(Error::new(ErrorKind::Internal, "run without a program"));
-        };
-        let bindings = Bindings {
-            working_set: self.working_set.as_mut_slice(),
-            inputs: &mut self.inputs.iter().map(|i| i.buffer.as_slice()),
-            outputs: &mut self.produced.iter_mut().map(AlignedBuf::as_mut_slice),
-        };
-        let (operands, cancel) = (&mut self.operands, &self.cancel);
-        let recorder = self.options.profile.then_some(&mut self.recorder);
-        self.workers.awake(|p| execute(&program.plan, bindings, operands, p, cancel, recorder))?;
+    fn run_stages(&mut self) -> Result<()> {
+        self.run_first(|stage, runner, inputs, working_set| stage.run(runner, inputs, working_set))?;
         self.recorder.runs += 1;
-        if program.rest.is_some() {
-            self.run_rest(&program)?;
-        }
-        Ok(())
+        self.run_rest()
     }
 
-    /// Stages after the first: shapes that depend on data are known now.
-    fn run_rest(&mut self, program: &Program) -> Result<()> {
-        let Some(mut graph) = program.rest.clone() else { return Ok(()) };
-        let tensor = |slot: &paring_plan::IoSlot, bytes: &AlignedBuf| {
-            Tensor::from_bytes(slot.dtype, &slot.shape, bytes.as_slice())
-        };
-        let mut known = Vec::new();
-        for ((what, slot), bytes) in program.produced.iter().zip(&program.plan.outputs).zip(&self.produced) {
-            if let Produced::Value(v) = *what {
-                known.push((v, tensor(slot, bytes)?));
-            }
+    /// Prepares where that is needed, and runs the first stage as `run` says.
+    fn run_first(
+        &mut self,
+        run: impl FnOnce(&mut Stage, Runner<'_>, &mut dyn Iterator<Item = &[u8]>, &mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        if !self.is_prepared() {
+            self.prepare()?;
         }
+        let Some(stage) = &mut self.stage else {
+            return Err(Error::new(ErrorKind::Internal, "a run without a stage"));
+        };
+        let recorder = self.options.profile.then_some(&mut self.recorder);
+        let runner = Runner { workers: &self.workers, canceller: &self.canceller, recorder };
+        let inputs = &mut self.inputs.iter().map(|i| i.buffer.as_slice());
+        run(stage, runner, inputs, self.working_set.as_mut_slice())
+    }
+
+    /// Plans and runs the stages after the first, one by one: shapes that depend on data are known now.
+    fn run_rest(&mut self) -> Result<()> {
+        let Some(mut stage) = self.stage.as_ref() else { return Ok(()) };
         let tools = Tools {
             registry: &self.registry,
             machine: &self.machine,
             packs: &self.model.0.packs,
             options: &self.options,
         };
-        loop {
-            graph = tools.advance(graph, std::mem::take(&mut known))?;
-            let stage = tools.program(graph)?;
-            let plan = &stage.plan;
-            let mut working_set = AlignedBuf::zeroed(plan.memory().working_set(self.workers.parallel().workers()))?;
-            let mut buffers = Vec::new();
-            for o in &plan.outputs {
-                buffers.push(AlignedBuf::zeroed(o.len)?);
+        let mut later;
+        while let Some(rest) = stage.program.rest.clone() {
+            let mut known = Vec::new();
+            for result in stage.results() {
+                let (what, tensor) = result?;
+                let v = match what {
+                    Produced::Value(v) => v,
+                    // So that the stages to come do not compute it anew.
+                    Produced::Output(k) => rest.outputs()[k].value,
+                };
+                known.push((v, tensor));
             }
-            let bindings = Bindings {
-                working_set: working_set.as_mut_slice(),
-                inputs: &mut self.inputs.iter().map(|i| i.buffer.as_slice()),
-                outputs: &mut buffers.iter_mut().map(AlignedBuf::as_mut_slice),
-            };
-            let mut operands = Operands::default();
-            let cancel = &self.cancel;
-            self.workers.awake(|p| execute(plan, bindings, &mut operands, p, cancel, None))?;
-            for ((what, slot), bytes) in stage.produced.iter().zip(&plan.outputs).zip(&buffers) {
-                match *what {
-                    Produced::Output(k) => self.late[k] = Some(tensor(slot, bytes)?),
-                    Produced::Value(v) => known.push((v, tensor(slot, bytes)?)),
+            let program = Arc::new(tools.program(tools.advance(rest, known)?)?);
+            let mut next = Stage::new(program, &self.workers, self.options.limits.arena_bytes)?;
+            let mut working_set = AlignedBuf::zeroed(next.working_bytes(&self.workers))?;
+            let runner = Runner { workers: &self.workers, canceller: &self.canceller, recorder: None };
+            let inputs = &mut self.inputs.iter().map(|i| i.buffer.as_slice());
+            next.run(runner, inputs, working_set.as_mut_slice())?;
+            for result in next.results() {
+                if let (Produced::Output(k), tensor) = result? {
+                    self.late[k] = Some(tensor);
                 }
             }
-            match stage.rest {
-                None => return Ok(()),
-                Some(rest) => graph = rest,
-            }
+            later = next;
+            stage = &later;
         }
+        Ok(())
     }
 
     /// Runs once on memory of the caller's: inputs and outputs in the model's order, and, where given, the working
@@ -376,94 +290,25 @@ impl Session {
         outputs: &mut [ViewMut<'_>],
         working: Option<&mut [u8]>,
     ) -> Result<()> {
-        if !self.is_prepared() {
-            self.prepare()?;
-        }
-        let Some(program) = self.program.clone() else {
-            return Err(Error::new(ErrorKind::Internal, "run without a program"));
-        };
-        if program.rest.is_some() {
-            let message = "the shape of an output depends on the data: use run and output instead";
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
+        let result = self.run_on_memory(inputs, outputs, working);
+        self.canceller.end_run(result)
+    }
+
+    fn run_on_memory(
+        &mut self,
+        inputs: &[View<'_>],
+        outputs: &mut [ViewMut<'_>],
+        working: Option<&mut [u8]>,
+    ) -> Result<()> {
         check_types("input", self.model.inputs(), &mut inputs.iter().map(|v| v.dtype))?;
         check_types("output", self.model.outputs(), &mut outputs.iter().map(|v| v.dtype))?;
-        let own = self.working_set.as_mut_slice();
-        let bindings = Bindings {
-            working_set: working.unwrap_or(own),
-            inputs: &mut inputs.iter().map(|v| v.bytes),
-            outputs: &mut outputs.iter_mut().map(|v| &mut *v.bytes),
-        };
-        let (operands, cancel) = (&mut self.operands, &self.cancel);
-        let recorder = self.options.profile.then_some(&mut self.recorder);
-        let result = self.workers.awake(|p| execute(&program.plan, bindings, operands, p, cancel, recorder));
-        self.cancel.store(false, Ordering::Relaxed);
-        result
-    }
-
-    fn produced_at(&self, k: usize) -> Option<usize> {
-        self.program.as_ref()?.produced.iter().position(|p| *p == Produced::Output(k))
-    }
-
-    fn finished(&self, k: usize) -> Result<()> {
-        if self.ran {
-            return Ok(());
-        }
-        let name = &self.model.outputs()[k].name;
-        Err(Error::invalid(format!("output '{name}' is not there yet: call run first")))
-    }
-
-    /// The elements of an output after the last run.
-    ///
-    /// # Errors
-    /// Of kind [`ErrorKind::Invalid`] where the port does not exist, `T` is not its type, or nothing has run.
-    pub fn output<'p, T: Element>(&self, port: impl Into<Port<'p>>) -> Result<&[T]> {
-        let k = port.into().find(self.model.outputs(), "output")?;
-        self.finished(k)?;
-        let name = &self.model.outputs()[k].name;
-        match (self.produced_at(k), &self.program) {
-            (Some(i), Some(program)) => {
-                check_type::<T>(name, program.plan.outputs[i].dtype)?;
-                Ok(bytemuck::cast_slice(self.produced[i].as_slice()))
+        self.run_first(|stage, runner, _, own| {
+            if stage.program.rest.is_some() {
+                let message = "the shape of an output depends on the data: use run and output instead";
+                return Err(Error::new(ErrorKind::Unsupported, message));
             }
-            _ => match &self.late[k] {
-                Some(t) => {
-                    check_type::<T>(name, t.dtype())?;
-                    bytemuck::try_cast_slice(t.bytes())
-                        .map_err(|_| Error::new(ErrorKind::Internal, "a result is misaligned"))
-                }
-                None => Err(Error::new(ErrorKind::Internal, format!("output '{name}' was not computed"))),
-            },
-        }
-    }
-
-    /// The shape of an output: of the last run where it depends on data, else of the current inputs.
-    ///
-    /// # Errors
-    /// Of kind [`ErrorKind::Invalid`] where the port does not exist or the shape is not known before running.
-    pub fn output_shape<'p>(&self, port: impl Into<Port<'p>>) -> Result<&[usize]> {
-        let k = port.into().find(self.model.outputs(), "output")?;
-        match (self.produced_at(k), &self.program, self.late.get(k)) {
-            (Some(i), Some(program), _) => Ok(&program.plan.outputs[i].shape),
-            (_, _, Some(Some(t))) => Ok(t.shape()),
-            _ => self.finished(k).map(|()| &[][..]),
-        }
-    }
-
-    /// A copy of an output after the last run.
-    ///
-    /// # Errors
-    /// As for [`Session::output`].
-    pub fn output_tensor<'p>(&self, port: impl Into<Port<'p>>) -> Result<Tensor> {
-        let k = port.into().find(self.model.outputs(), "output")?;
-        self.finished(k)?;
-        match (self.produced_at(k), &self.program) {
-            (Some(i), Some(program)) => {
-                let slot = &program.plan.outputs[i];
-                Ok(Tensor::from_bytes(slot.dtype, &slot.shape, self.produced[i].as_slice())?)
-            }
-            _ => self.late[k].clone().ok_or_else(|| Error::new(ErrorKind::Internal, "an output was not computed")),
-        }
+            stage.run_on(runner, &mut inputs.iter().map(|v| v.bytes), outputs, working.unwrap_or(own))
+        })
     }
 
     /// Sets these inputs, runs, and returns all outputs by name.
@@ -479,71 +324,9 @@ impl Session {
         names.into_iter().enumerate().map(|(k, n)| Ok((n, self.output_tensor(k)?))).collect()
     }
 
-    /// Bytes this session takes, exactly; zero before shapes are known.
-    pub fn memory(&self) -> Memory {
-        let Some(program) = &self.program else { return Memory::default() };
-        let m = program.plan.memory();
-        let io = program.plan.inputs.iter().chain(&program.plan.outputs).map(|s| s.len).sum();
-        Memory {
-            arena_bytes: m.arena,
-            scratch_bytes: m.working_set(self.workers.parallel().workers()) - m.arena,
-            io_bytes: io,
-            packed_bytes: m.packed,
-            constant_bytes: m.constants,
-        }
-    }
-
-    /// Bytes of working memory that [`Session::run_on`] needs.
-    pub fn working_bytes(&self) -> usize {
-        let m = self.memory();
-        m.arena_bytes + m.scratch_bytes
-    }
-
-    /// Times of the layers, where [`Options::profile`] is on.
-    pub fn profile(&self) -> Option<Profile> {
-        let program = self.program.as_ref()?;
-        self.options.profile.then(|| self.recorder.profile(&program.plan))
-    }
-
-    /// Forgets the times so far.
-    pub fn reset_profile(&mut self) {
-        if let Some(p) = &self.program {
-            self.recorder.reset(p.plan.steps.len());
-        }
-    }
-
     /// Something that can cancel runs of this session from another thread.
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.cancel.clone())
-    }
-
-    /// The plan in use, for inspection.
-    pub fn plan(&self) -> Option<&paring_plan::Plan> {
-        self.program.as_ref().map(|p| &*p.plan)
-    }
-
-    /// Names of the values that [`Session::intermediate`] can read, in order; see [`Options::keep_intermediates`].
-    pub fn intermediate_names(&self) -> Vec<String> {
-        let Some(p) = &self.program else { return Vec::new() };
-        p.plan.kept.iter().map(|(n, _)| n.clone()).collect()
-    }
-
-    /// A value between the layers after the last run, in logical order.
-    ///
-    /// # Errors
-    /// Of kind [`ErrorKind::Invalid`] where the name is unknown or nothing has run.
-    pub fn intermediate(&self, name: &str) -> Result<Tensor> {
-        let missing = || Error::invalid(format!("there is no intermediate value '{name}'"));
-        let program = self.program.as_ref().filter(|_| self.ran).ok_or_else(missing)?;
-        let (_, slot) = program.plan.kept.iter().find(|(n, _)| n == name).ok_or_else(missing)?;
-        let memory = match slot.location {
-            paring_plan::Location::Arena => self.working_set.as_slice(),
-            paring_plan::Location::Input(i) => self.inputs[i].buffer.as_slice(),
-            paring_plan::Location::Output(o) => self.produced[o].as_slice(),
-            paring_plan::Location::Constant(c) => program.plan.constants[c].bytes(),
-        };
-        let bytes = memory.get(slot.offset..slot.offset + slot.len).ok_or_else(missing)?;
-        Ok(Tensor::from_bytes(slot.dtype, &slot.shape, &logical(slot, bytes))?)
+        self.canceller.clone()
     }
 }
 
@@ -575,24 +358,4 @@ fn check_types(what: &str, ports: &[IoInfo], given: &mut dyn ExactSizeIterator<I
         }
     }
     Ok(())
-}
-
-/// The elements of a slot in row-major logical order.
-fn logical(slot: &Slot, bytes: &[u8]) -> Vec<u8> {
-    let Layout::Blocked(block) = slot.layout else { return bytes.to_vec() };
-    let block = block as usize;
-    let size = slot.dtype.bits() / 8;
-    let (n, c) = (slot.shape[0], slot.shape[1]);
-    let inner: usize = slot.shape[2..].iter().product();
-    let padded = c.next_multiple_of(block);
-    let mut out = Vec::with_capacity(n * c * inner * size);
-    for i in 0..n {
-        for ch in 0..c {
-            for x in 0..inner {
-                let at = ((i * padded / block + ch / block) * inner + x) * block + ch % block;
-                out.extend_from_slice(&bytes[at * size..(at + 1) * size]);
-            }
-        }
-    }
-    out
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{feed, golden, open, prepared, results, single, slow_tests};
 use paring::{
-    DType, ErrorKind, Isa, Model, Options, SharedPool, Tensor, Threads, View, ViewMut,
+    Canceller, DType, ErrorKind, Isa, Model, Options, SharedPool, Tensor, Threads, View, ViewMut,
     graph::op::{Act, AxisAttrs, Op},
     kernel::{
         Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
@@ -15,7 +15,7 @@ use paring_core::AlignedBuf;
 use paring_ir::{Conv2d, Dim, Graph, GraphBuilder};
 use paring_testkit::zoo;
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -215,6 +215,9 @@ fn a_run_can_be_cancelled_from_another_thread() {
     assert_eq!(session.run().unwrap_err().kind(), ErrorKind::Cancelled);
     assert!(session.output::<f32>(0).is_err(), "a cancelled run has no results");
 
+    session.run().unwrap();
+    assert!(results(&session) == before, "a cancellation ends one run");
+
     let (canceller, done) = (session.canceller(), AtomicBool::new(false));
     let error = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -229,10 +232,51 @@ fn a_run_can_be_cancelled_from_another_thread() {
     });
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 
-    // A cancellation that came after the last layer may hit the next run; the one after that is whole.
+    // The thread may have asked once more when that run had ended: for the next one. The one after that is whole.
     let _ = session.run();
     session.run().unwrap();
     assert!(results(&session) == before);
+}
+
+#[test]
+fn a_cancellation_during_the_last_layer_ends_that_run_and_no_other() {
+    let mut b = GraphBuilder::new("last");
+    let x = b.input("x", DType::F32, &[2.into()]);
+    let y = b.name("last").relu(x).unwrap();
+    b.output("y", y);
+    let model = Model::from_graph(b.finish().unwrap()).unwrap().with_kernels(&[&CANCELLING]);
+    let mut session = model.session(&single()).unwrap();
+    let x = Tensor::new(&[2], &[-1f32, 2.0]).unwrap();
+    *CANCELLING.request.lock().unwrap() = Some(model.session(&single()).unwrap().canceller());
+    let found = session.run_with(&[("x", &x)]).expect("another session's run is its own affair");
+    assert_eq!(&*found[0].1.elements::<f32>().unwrap(), [0.0, 2.0]);
+
+    let canceller = session.canceller();
+    let on_memory = |request: Option<Canceller>, session: &mut paring::Session| {
+        *CANCELLING.request.lock().unwrap() = request;
+        let mut y = [f32::NAN; 2];
+        session.run_on(&[View::of(&[-1f32, 2.0])], &mut [ViewMut::of(&mut y)], None).map(|()| y.to_vec())
+    };
+    for _ in 0..2 {
+        *CANCELLING.request.lock().unwrap() = Some(canceller.clone());
+        assert_eq!(session.run().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(session.output::<f32>("y").is_err(), "a cancelled run has no results");
+        *CANCELLING.request.lock().unwrap() = None;
+        session.run().unwrap();
+        assert_eq!(session.output::<f32>("y").unwrap(), [0.0, 2.0]);
+        let error = on_memory(Some(canceller.clone()), &mut session).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert_eq!(on_memory(None, &mut session).unwrap(), [0.0, 2.0]);
+    }
+    // Between runs: the next one, once, however often it was asked for.
+    canceller.cancel();
+    canceller.cancel();
+    assert_eq!(session.run().unwrap_err().kind(), ErrorKind::Cancelled);
+    session.run().unwrap();
+    // A run that fails for another reason is the one that was asked to end as well.
+    canceller.cancel();
+    assert_eq!(session.run_on(&[], &mut [], None).unwrap_err().kind(), ErrorKind::Invalid);
+    session.run().unwrap();
 }
 
 #[test]
@@ -319,9 +363,10 @@ fn shapes_may_depend_on_data() {
 }
 
 /// A kernel of the user's own that counts its runs.
-struct CountingRelu(AtomicUsize);
+struct CountingRelu(&'static AtomicUsize);
 
-static RELU: CountingRelu = CountingRelu(AtomicUsize::new(0));
+static RUNS: AtomicUsize = AtomicUsize::new(0);
+static RELU: CountingRelu = CountingRelu(&RUNS);
 static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     name: "counting_relu",
     summary: "max(x, 0), counted",
@@ -348,15 +393,81 @@ impl Kernel for CountingRelu {
     }
 
     fn prepare(&self, _: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        Ok(Box::new(CountedRun))
+        Ok(Box::new(CountedRun(self.0)))
     }
 }
 
-struct CountedRun;
+struct CountedRun(&'static AtomicUsize);
 
 impl Prepared for CountedRun {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        RELU.0.fetch_add(1, Ordering::Relaxed);
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let x: &[f32] = cx.input(0);
+        for (y, x) in cx.output::<f32>(0).iter_mut().zip(x) {
+            *y = x.max(0.0);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn later_stages_do_not_compute_anew_what_is_there() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    static RELU: CountingRelu = CountingRelu(&RUNS);
+    let mut b = GraphBuilder::new("stages");
+    let x = b.input("x", DType::F32, &[200.into()]);
+    let positive = b.name("positive").relu(x).unwrap();
+    // Nothing that waits for the data reads `positive`.
+    let places = b.name("places").op(Op::NonZero, &[x]).unwrap();
+    let chosen = b.name("chosen").op(Op::Gather(AxisAttrs { axis: 0 }), &[x, places]).unwrap();
+    b.output("x", x);
+    b.output("positive", positive);
+    b.output("chosen", chosen);
+    let model = Model::from_graph(b.finish().unwrap()).unwrap().with_kernels(&[&RELU]);
+    let mut session = model.session(&single()).unwrap();
+    for (run, elements) in [[0f32, 3.0, -1.0, 2.0].repeat(50), vec![1.0; 200]].iter().enumerate() {
+        let found = session.run_with(&[("x", &Tensor::new(&[200], elements).unwrap())]).unwrap();
+        let positive: Vec<f32> = elements.iter().map(|e| e.max(0.0)).collect();
+        let chosen: Vec<f32> = elements.iter().copied().filter(|&e| e != 0.0).collect();
+        let found: Vec<Vec<f32>> = found.iter().map(|(_, t)| t.elements::<f32>().unwrap().to_vec()).collect();
+        assert_eq!(found, [elements.to_vec(), positive, chosen]);
+        assert_eq!(RUNS.load(Ordering::Relaxed), run + 1);
+    }
+}
+
+/// A kernel that asks for the cancellation of a run while it computes.
+struct CancellingRelu {
+    request: Mutex<Option<Canceller>>,
+}
+
+static CANCELLING: CancellingRelu = CancellingRelu { request: Mutex::new(None) };
+static CANCELLING_DESCRIPTOR: KernelDescriptor = KernelDescriptor { name: "cancelling_relu", ..DESCRIPTOR };
+
+impl Kernel for CancellingRelu {
+    fn descriptor(&self) -> &'static KernelDescriptor {
+        &CANCELLING_DESCRIPTOR
+    }
+
+    fn offers(&self, p: &Problem, m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        RELU.offers(p, m, out)
+    }
+
+    fn cost(&self, _: &Problem, _: &Offer, _: &Machine) -> Cost {
+        Cost { ns: 1e-3, bytes: 1.0 }
+    }
+
+    fn prepare(&self, _: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+        Ok(Box::new(CancellingRun))
+    }
+}
+
+struct CancellingRun;
+
+impl Prepared for CancellingRun {
+    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
+        if let Some(canceller) = &*CANCELLING.request.lock().unwrap() {
+            canceller.cancel();
+        }
         let x: &[f32] = cx.input(0);
         for (y, x) in cx.output::<f32>(0).iter_mut().zip(x) {
             *y = x.max(0.0);
@@ -373,12 +484,50 @@ fn a_kernel_of_the_user_takes_part() {
     let found = session.run_with(&[("image", &x)]).unwrap();
     assert_close(&found[0].1.elements::<f32>().unwrap(), &by_definition(&x));
     assert!(session.plan().unwrap().steps.iter().any(|s| s.kernel == "counting_relu"));
-    assert_eq!(RELU.0.load(Ordering::Relaxed), 1);
+    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
 
     let mut without = single().with_optimize(false);
     without.exclude_kernels = vec!["counting_relu".into()];
     let mut session = model.session(&without).unwrap();
     session.run_with(&[("image", &x)]).unwrap();
     assert!(session.plan().unwrap().steps.iter().all(|s| s.kernel != "counting_relu"));
-    assert_eq!(RELU.0.load(Ordering::Relaxed), 1);
+    assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn dear_forms_of_weights_are_given_up_for_memory() {
+    let dear = prepared("resnet18", &single());
+    let kernels = |s: &paring::Session| s.plan().unwrap().steps.iter().map(|s| s.kernel).collect::<Vec<_>>();
+    let footprint = |s: &paring::Session| s.memory().packed_bytes + s.working_bytes();
+    let winograd = |s: &paring::Session| kernels(s).iter().filter(|k| k.contains("winograd")).count();
+    assert!(winograd(&dear) > 0, "{:?}", kernels(&dear));
+    let mut without = single();
+    without.exclude_kernels = kernels(&dear).into_iter().filter(|k| k.contains("winograd")).map(Into::into).collect();
+    let plain = prepared("resnet18", &without);
+    let (most, least) = (footprint(&dear), footprint(&plain));
+    assert!(least < most, "{least} and {most}");
+
+    let run = |mut session: paring::Session| {
+        session.run().unwrap();
+        let t = session.output_tensor(0).unwrap();
+        t.elements::<f32>().unwrap().to_vec()
+    };
+    let expected = run(dear);
+    for limit in [least, (least + most) / 2, most] {
+        let mut thrifty = single();
+        thrifty.max_memory = Some(limit);
+        let session = prepared("resnet18", &thrifty);
+        assert!(footprint(&session) <= limit, "{} of {limit}", footprint(&session));
+        assert_eq!(winograd(&session) > 0, limit == most, "{limit}: {:?}", kernels(&session));
+        let found = run(session);
+        let rms = (expected.iter().map(|x| x * x).sum::<f32>() / expected.len() as f32).sqrt();
+        let apart = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(apart <= 1e-4 * rms, "{limit}: {apart} apart at an RMS of {rms}");
+    }
+
+    let mut starved = single();
+    starved.max_memory = Some(1000);
+    let error = open("resnet18").session(&starved).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    assert!(error.to_string().contains("1000") && error.to_string().contains("packed weights"), "{error}");
 }

@@ -8,6 +8,8 @@
 //! 3. `emit`: the chosen kernels and the reorders between their layouts, in order.
 //! 4. `place`: views instead of copies for concatenations, splits and slices; in-place steps; arena offsets.
 //! 5. `pack`: weights in the form each kernel reads, shared between plans.
+//!
+//! Where that takes more memory than allowed, steps 1 to 4 are done again with what `thrift` leaves of the candidates.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -22,6 +24,7 @@ mod pbqp;
 mod place;
 mod plan;
 mod report;
+mod thrift;
 mod work;
 
 pub use check::check;

@@ -1,7 +1,7 @@
 //! Packed weights, shared between plans, and the final assembly.
 
 use crate::{
-    IoSlot, Location, Memory, Options, Plan, PlanError, Slot, Step,
+    IoSlot, Location, Options, Plan, PlanError, Slot, Step,
     emit::{Emitted, EmittedStep},
     lower::Lowered,
     place::Placed,
@@ -21,7 +21,7 @@ pub struct PackCache {
 }
 
 /// Addresses of the constants, and the form. The entry keeps the constants alive, so that addresses stay theirs.
-type Key = (Vec<(usize, usize)>, String);
+pub(crate) type Key = (Vec<(usize, usize)>, String);
 
 struct Entry {
     packed: Arc<Packed>,
@@ -41,31 +41,35 @@ impl PackCache {
     }
 
     fn packed(&self, step: &EmittedStep) -> Result<Arc<Packed>, KernelError> {
-        if step.offer.packed_format.is_empty() {
+        let Some(key) = key(step) else {
             return step.kernel.pack(&step.problem, &step.offer).map(Arc::new);
-        }
-        let inputs = step.problem.inputs.iter().zip(&step.offer.inputs);
-        let constants: Vec<Arc<Tensor>> =
-            inputs.filter(|(_, l)| l.is_none()).filter_map(|(x, _)| x.as_ref()?.constant.clone()).collect();
-        let address = |t: &Arc<Tensor>| (t.bytes().as_ptr() as usize, t.bytes().len());
-        let key = (constants.iter().map(address).collect(), step.offer.packed_format.to_string());
+        };
         if let Some(e) = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(e.packed.clone());
         }
         let packed = Arc::new(step.kernel.pack(&step.problem, &step.offer)?);
-        let entry = Entry { packed: packed.clone(), _constants: constants };
+        let entry = Entry { packed: packed.clone(), _constants: packed_constants(step).cloned().collect() };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
         Ok(packed)
     }
 }
 
+/// The constants that a step reads only while packing.
+fn packed_constants(step: &EmittedStep) -> impl Iterator<Item = &Arc<Tensor>> {
+    let inputs = step.problem.inputs.iter().zip(&step.offer.inputs);
+    inputs.filter(|(_, l)| l.is_none()).filter_map(|(x, _)| x.as_ref()?.constant.as_ref())
+}
+
+/// What the packed weights of a step are shared by; `None` where they are its own, or none.
+pub(crate) fn key(step: &EmittedStep) -> Option<Key> {
+    let address = |t: &Arc<Tensor>| (t.bytes().as_ptr() as usize, t.bytes().len());
+    let format = &step.offer.packed_format;
+    (!format.is_empty()).then(|| (packed_constants(step).map(address).collect(), format.to_string()))
+}
+
 pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &Options) -> Result<Plan, PlanError> {
-    let Placed { emitted, in_place, offsets, arena_bytes } = placed;
-    let mut memory = Memory { arena: arena_bytes, ..Memory::default() };
-    for step in &emitted.steps {
-        memory.shared_scratch = memory.shared_scratch.max(step.offer.scratch.shared.next_multiple_of(64));
-        memory.worker_scratch = memory.worker_scratch.max(step.offer.scratch.per_worker.next_multiple_of(64));
-    }
+    let mut memory = placed.memory();
+    let Placed { emitted, in_place, offsets, .. } = placed;
     let needed = memory.working_set(1);
     if needed > options.arena_limit {
         let what = "the memory between the layers".into();
@@ -121,13 +125,6 @@ pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &
     let Emitted { constants, layers, .. } = emitted;
     let constants = constants.iter().map(aligned).collect::<Result<Vec<_>, _>>()?;
     memory.constants = constants.iter().map(|t| t.bytes().len()).sum();
-    if let Some(limit) = options.max_memory {
-        let needed = memory.working_set(1).saturating_add(memory.packed);
-        if needed > limit {
-            let what = "packed weights and the memory between the layers".into();
-            return Err(PlanError::Limit { what, needed, limit });
-        }
-    }
     Ok(Plan::assemble(steps, io, constants, kept, layers, memory))
 }
 

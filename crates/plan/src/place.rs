@@ -1,8 +1,8 @@
 //! Where values lie: views instead of copies, in-place steps, arena offsets.
 
-use crate::{arena, emit::Emitted};
+use crate::{Memory, arena, emit::Emitted};
 use paring_core::{Layout, Op, normalize_axis};
-use paring_kernel::{Offer, Problem};
+use paring_kernel::{Offer, Problem, Scratch};
 
 /// A value lying inside another, as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +120,17 @@ pub(crate) struct Placed {
     /// Arena offset of each root.
     pub offsets: Vec<usize>,
     pub arena_bytes: usize,
+}
+
+impl Placed {
+    /// Arena and scratch; what is packed is not known yet.
+    pub fn memory(&self) -> Memory {
+        let most = |bytes: fn(&Scratch) -> usize| {
+            self.emitted.steps.iter().map(|s| bytes(&s.offer.scratch).next_multiple_of(64)).max().unwrap_or(0)
+        };
+        let (shared_scratch, worker_scratch) = (most(|s| s.shared), most(|s| s.per_worker));
+        Memory { arena: self.arena_bytes, shared_scratch, worker_scratch, ..Memory::default() }
+    }
 }
 
 pub(crate) fn place(mut emitted: Emitted) -> Placed {

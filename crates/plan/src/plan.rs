@@ -1,6 +1,6 @@
 //! The plan and its parts.
 
-use crate::{LayerReport, PackCache, PlanError, assign, emit, lower, pack, place};
+use crate::{LayerReport, PackCache, PlanError, assign, emit, lower, pack, place, thrift};
 use paring_core::{DType, Layout, Tensor};
 use paring_ir::{Graph, ValueId};
 use paring_kernel::{Machine, Numerics, Prepared, Registry};
@@ -13,7 +13,8 @@ pub struct Options {
     pub numerics: Numerics,
     /// Bytes that arena and scratch of one worker may take together; exceeding it is an error.
     pub arena_limit: usize,
-    /// Bytes that packed weights and arena should stay below: dear packed forms are given up for it.
+    /// Bytes that packed weights and working memory together may take: dear packed forms, and the speed they bring,
+    /// are given up for it.
     pub max_memory: Option<usize>,
     /// Values that stay readable after a run, besides the outputs.
     pub keep: Vec<ValueId>,
@@ -154,7 +155,9 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// Lowers `graph`, whose shapes must all be numbers.
+/// Lowers `graph`, whose shapes must all be numbers. Where the cheapest kernels together take more than
+/// [`Options::max_memory`], those whose packed weights are much larger than the weights are given up, the dearest forms
+/// first.
 ///
 /// # Errors
 /// [`PlanError`], with the node.
@@ -165,12 +168,25 @@ pub fn plan(
     cache: &PackCache,
     options: &Options,
 ) -> Result<Plan, PlanError> {
-    let mut lowered = lower::lower(graph, registry, machine, options)?;
-    let choice = assign::assign(&lowered, registry, machine)?;
-    let emitted = emit::emit(&mut lowered, &choice, registry, machine)?;
-    let placed = place::place(emitted);
-    pack::finish(lowered, placed, cache, options)
+    let mut least = usize::MAX;
+    for growth in PACKED_GROWTH {
+        let mut lowered = lower::lower(graph, registry, machine, options)?;
+        thrift::give_up(&mut lowered, growth);
+        let choice = assign::assign(&lowered, registry, machine)?;
+        let emitted = emit::emit(&mut lowered, &choice, registry, machine)?;
+        let placed = place::place(emitted);
+        let needed = thrift::needed(&placed);
+        if options.max_memory.is_none_or(|limit| needed <= limit) {
+            return pack::finish(lowered, placed, cache, options);
+        }
+        least = least.min(needed);
+    }
+    let what = "packed weights and the memory between the layers".into();
+    Err(PlanError::Limit { what, needed: least, limit: options.max_memory.unwrap_or(usize::MAX) })
 }
+
+/// How many times the bytes of its weights a kernel may pack: without bound, and what is tried where that does not fit.
+const PACKED_GROWTH: [f64; 4] = [f64::INFINITY, 3.0, 1.5, 0.0];
 
 impl Plan {
     pub(crate) fn assemble(

@@ -1,6 +1,9 @@
 //! Functions of single elements, and of elements at the same place.
 
-use crate::cx::{Cx, Fault, Outputs, invalid, unsupported};
+use crate::{
+    cx::{Cx, Fault, Outputs, invalid, unsupported},
+    tensor::ElementTypeError,
+};
 use paring_core::{DType, op::*};
 use paring_ir::{Op, ValueId};
 
@@ -240,7 +243,12 @@ pub(super) fn element_type(cx: &Cx<'_, '_>, name: &str) -> Result<Option<DType>,
         None | Some(0) => Ok(None),
         Some(n) => {
             let dtype = crate::tensor::dtype(i32::try_from(n).unwrap_or(-1));
-            dtype.map(Some).map_err(|e| Fault::Unsupported(format!("attribute '{name}': {e}")))
+            dtype.map(Some).map_err(|e| match e {
+                ElementTypeError::Unsupported(ty) => {
+                    Fault::Unsupported(format!("attribute '{name}': element type {ty}"))
+                }
+                ElementTypeError::Invalid(reason) => Fault::Invalid(format!("attribute '{name}': {reason}")),
+            })
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operators: one table from names to functions that translate a node.
 
+mod attention;
 mod conv;
 mod elementwise;
 mod index;
@@ -195,6 +196,9 @@ static TABLE: &[Row] = &[
     row("LRN", 6, norm::lrn),
     row("LpNormalization", 6, norm::lp_norm),
     row("MeanVarianceNormalization", 9, norm::mean_variance),
+    // Attention
+    row("Attention", 23, attention::attention),
+    row("RotaryEmbedding", 23, attention::rotary_embedding),
     // Recurrent
     row("LSTM", 6, recurrent::recurrent),
     row("GRU", 6, recurrent::recurrent),

@@ -17,7 +17,7 @@ pub(super) fn batch_norm(cx: &mut Cx<'_, '_>) -> Outputs {
         return unsupported("the outputs of training (mean and variance) are asked for");
     }
     let epsilon = cx.attrs.float("epsilon", 1e-5)?;
-    let inputs = cx.inputs.clone();
+    let inputs = cx.all_inputs();
     let y = cx.node_opt(Op::BatchNorm(BatchNormAttrs { epsilon }), &inputs)?;
     cx.done(y)
 }

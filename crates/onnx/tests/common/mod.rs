@@ -31,6 +31,15 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: name.into(), i: Some(value), r#type: attribute_type::INT, ..Default::default() }
 }
 
+pub fn tensor(name: &str, tensor: TensorProto) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        t: Some(Box::new(tensor)),
+        r#type: attribute_type::TENSOR,
+        ..Default::default()
+    }
+}
+
 pub fn subgraph(name: &str, graph: GraphProto) -> AttributeProto {
     AttributeProto { name: name.into(), g: Some(Box::new(graph)), r#type: attribute_type::GRAPH, ..Default::default() }
 }

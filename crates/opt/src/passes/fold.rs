@@ -4,12 +4,15 @@ use crate::{OptError, Pass, PassCx, Proposal};
 use paring_core::{DType, Tensor};
 use paring_ir::{Fact, Node, NodeId, Op};
 
+/// The name of this pass. It may find that a graph contradicts itself: the elements of a constant are known only now.
+pub(crate) const NAME: &str = "fold-constants";
+
 /// See the module.
 pub struct FoldConstants;
 
 impl Pass for FoldConstants {
     fn name(&self) -> &'static str {
-        "fold-constants"
+        NAME
     }
 
     fn run(&self, cx: &mut PassCx<'_>) -> Result<(), OptError> {

@@ -4,7 +4,7 @@ mod canonical;
 mod channels;
 mod cse;
 mod dead;
-mod fold;
+pub(crate) mod fold;
 mod fuse;
 mod siblings;
 

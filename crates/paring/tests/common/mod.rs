@@ -1,6 +1,8 @@
 //! Models of the zoo, opened and fed.
 #![allow(dead_code)]
 
+pub mod onnx;
+
 use paring::{Model, Options, Session};
 use paring_testkit::zoo::{self, Golden};
 

@@ -1,0 +1,168 @@
+//! What there is to read from a session: outputs, values between the layers, memory, times.
+
+use super::{Session, check_type, stage::Stage};
+use crate::{Element, Error, ErrorKind, Port, Profile, Result, program::Produced};
+use paring_core::{Layout, Tensor};
+use paring_plan::Slot;
+
+/// Bytes that a session takes, exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// Values between the layers.
+    pub arena_bytes: usize,
+    /// Scratch of the kernels, for all workers.
+    pub scratch_bytes: usize,
+    /// Inputs and outputs.
+    pub io_bytes: usize,
+    /// Weights in the form the kernels read, shared between sessions of the model.
+    pub packed_bytes: usize,
+    /// Constants that are read as they are.
+    pub constant_bytes: usize,
+}
+
+impl Session {
+    /// The stage in use and which of its outputs is output `k` of the model, where it is one.
+    fn produced_at(&self, k: usize) -> Option<(&Stage, usize)> {
+        let stage = self.stage.as_ref()?;
+        let i = stage.program.produced.iter().position(|p| *p == Produced::Output(k))?;
+        Some((stage, i))
+    }
+
+    fn finished(&self, k: usize) -> Result<()> {
+        if self.ran {
+            return Ok(());
+        }
+        let name = &self.model.outputs()[k].name;
+        Err(Error::invalid(format!("output '{name}' is not there yet: call run first")))
+    }
+
+    /// The elements of an output after the last run.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] where the port does not exist, `T` is not its type, or nothing has run.
+    pub fn output<'p, T: Element>(&self, port: impl Into<Port<'p>>) -> Result<&[T]> {
+        let k = port.into().find(self.model.outputs(), "output")?;
+        self.finished(k)?;
+        let name = &self.model.outputs()[k].name;
+        let (dtype, bytes) = match (self.produced_at(k), &self.late[k]) {
+            (Some((stage, i)), _) => (stage.program.plan.outputs[i].dtype, stage.outputs[i].as_slice()),
+            (None, Some(t)) => (t.dtype(), t.bytes()),
+            (None, None) => {
+                return Err(Error::new(ErrorKind::Internal, format!("output '{name}' was not computed")));
+            }
+        };
+        check_type::<T>(name, dtype)?;
+        bytemuck::try_cast_slice(bytes).map_err(|_| Error::new(ErrorKind::Internal, "a result is misaligned"))
+    }
+
+    /// The shape of an output: of the last run where it depends on data, else of the current inputs.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] where the port does not exist or the shape is not known before running.
+    pub fn output_shape<'p>(&self, port: impl Into<Port<'p>>) -> Result<&[usize]> {
+        let k = port.into().find(self.model.outputs(), "output")?;
+        match (self.produced_at(k), self.late.get(k)) {
+            (Some((stage, i)), _) => Ok(&stage.program.plan.outputs[i].shape),
+            (None, Some(Some(t))) => Ok(t.shape()),
+            _ => self.finished(k).map(|()| &[][..]),
+        }
+    }
+
+    /// A copy of an output after the last run.
+    ///
+    /// # Errors
+    /// As for [`Session::output`].
+    pub fn output_tensor<'p>(&self, port: impl Into<Port<'p>>) -> Result<Tensor> {
+        let k = port.into().find(self.model.outputs(), "output")?;
+        self.finished(k)?;
+        match self.produced_at(k) {
+            Some((stage, i)) => {
+                let slot = &stage.program.plan.outputs[i];
+                Ok(Tensor::from_bytes(slot.dtype, &slot.shape, stage.outputs[i].as_slice())?)
+            }
+            None => self.late[k].clone().ok_or_else(|| Error::new(ErrorKind::Internal, "an output was not computed")),
+        }
+    }
+
+    /// Bytes this session takes, exactly; zero before shapes are known.
+    pub fn memory(&self) -> Memory {
+        let Some(plan) = self.plan() else { return Memory::default() };
+        let m = plan.memory();
+        let io = plan.inputs.iter().chain(&plan.outputs).map(|s| s.len).sum();
+        Memory {
+            arena_bytes: m.arena,
+            scratch_bytes: m.working_set(self.workers.parallel().workers()) - m.arena,
+            io_bytes: io,
+            packed_bytes: m.packed,
+            constant_bytes: m.constants,
+        }
+    }
+
+    /// Bytes of working memory that [`Session::run_on`] needs.
+    pub fn working_bytes(&self) -> usize {
+        let m = self.memory();
+        m.arena_bytes + m.scratch_bytes
+    }
+
+    /// Times of the layers, where [`crate::Options::profile`] is on.
+    pub fn profile(&self) -> Option<Profile> {
+        let plan = self.plan()?;
+        self.options.profile.then(|| self.recorder.profile(plan))
+    }
+
+    /// Forgets the times so far.
+    pub fn reset_profile(&mut self) {
+        if let Some(stage) = &self.stage {
+            self.recorder.reset(stage.program.plan.steps.len());
+        }
+    }
+
+    /// The plan in use, for inspection.
+    pub fn plan(&self) -> Option<&paring_plan::Plan> {
+        self.stage.as_ref().map(|s| &*s.program.plan)
+    }
+
+    /// Names of the values that [`Session::intermediate`] can read, in order; see [`crate::Options::keep_intermediates`].
+    pub fn intermediate_names(&self) -> Vec<String> {
+        let Some(plan) = self.plan() else { return Vec::new() };
+        plan.kept.iter().map(|(n, _)| n.clone()).collect()
+    }
+
+    /// A value between the layers after the last run, in logical order.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] where the name is unknown or nothing has run.
+    pub fn intermediate(&self, name: &str) -> Result<Tensor> {
+        let missing = || Error::invalid(format!("there is no intermediate value '{name}'"));
+        let stage = self.stage.as_ref().filter(|_| self.ran).ok_or_else(missing)?;
+        let (_, slot) = stage.program.plan.kept.iter().find(|(n, _)| n == name).ok_or_else(missing)?;
+        let memory = match slot.location {
+            paring_plan::Location::Arena => self.working_set.as_slice(),
+            paring_plan::Location::Input(i) => self.inputs[i].buffer.as_slice(),
+            paring_plan::Location::Output(o) => stage.outputs[o].as_slice(),
+            paring_plan::Location::Constant(c) => stage.program.plan.constants[c].bytes(),
+        };
+        let bytes = memory.get(slot.offset..slot.offset + slot.len).ok_or_else(missing)?;
+        Ok(Tensor::from_bytes(slot.dtype, &slot.shape, &logical(slot, bytes))?)
+    }
+}
+
+/// The elements of a slot in row-major logical order.
+fn logical(slot: &Slot, bytes: &[u8]) -> Vec<u8> {
+    let Layout::Blocked(block) = slot.layout else { return bytes.to_vec() };
+    let block = block as usize;
+    let size = slot.dtype.bits() / 8;
+    let (n, c) = (slot.shape[0], slot.shape[1]);
+    let inner: usize = slot.shape[2..].iter().product();
+    let padded = c.next_multiple_of(block);
+    let mut out = Vec::with_capacity(n * c * inner * size);
+    for i in 0..n {
+        for ch in 0..c {
+            for x in 0..inner {
+                let at = ((i * padded / block + ch / block) * inner + x) * block + ch % block;
+                out.extend_from_slice(&bytes[at * size..(at + 1) * size]);
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,84 @@
+//! One program with the memory for its results.
+
+use super::workers::Workers;
+use crate::{
+    Canceller, Error, ErrorKind, Result, ViewMut,
+    execute::{Bindings, Operands, execute},
+    profile::Recorder,
+    program::{Produced, Program},
+};
+use paring_core::{AlignedBuf, Tensor};
+use std::sync::Arc;
+
+/// A program made ready to run.
+pub(super) struct Stage {
+    pub program: Arc<Program>,
+    /// Memory of the plan's outputs, in its order.
+    pub outputs: Vec<AlignedBuf>,
+    operands: Operands,
+}
+
+/// What running takes besides the memory.
+pub(super) struct Runner<'a> {
+    pub workers: &'a Workers,
+    pub canceller: &'a Canceller,
+    pub recorder: Option<&'a mut Recorder>,
+}
+
+impl Stage {
+    /// Takes the memory for the outputs, unless that and the working memory together exceed `limit`.
+    pub fn new(program: Arc<Program>, workers: &Workers, limit: usize) -> Result<Stage> {
+        let plan = &program.plan;
+        let working = plan.memory().working_set(workers.parallel().workers());
+        let needed = plan.outputs.iter().fold(working, |sum, o| sum.saturating_add(o.len));
+        if needed > limit {
+            let message = format!("working memory and outputs need {needed} bytes, more than the limit of {limit}");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        let outputs = plan.outputs.iter().map(|o| AlignedBuf::zeroed(o.len)).collect::<Result<_, _>>()?;
+        let mut operands = Operands::default();
+        operands.reserve(plan);
+        Ok(Stage { program, outputs, operands })
+    }
+
+    /// Bytes of working memory that running needs.
+    pub fn working_bytes(&self, workers: &Workers) -> usize {
+        self.program.plan.memory().working_set(workers.parallel().workers())
+    }
+
+    /// Runs into the stage's own outputs.
+    pub fn run(
+        &mut self,
+        runner: Runner<'_>,
+        inputs: &mut dyn Iterator<Item = &[u8]>,
+        working_set: &mut [u8],
+    ) -> Result<()> {
+        let outputs = &mut self.outputs.iter_mut().map(AlignedBuf::as_mut_slice);
+        go(&self.program, &mut self.operands, runner, Bindings { working_set, inputs, outputs })
+    }
+
+    /// Runs into memory of the caller's.
+    pub fn run_on(
+        &mut self,
+        runner: Runner<'_>,
+        inputs: &mut dyn Iterator<Item = &[u8]>,
+        outputs: &mut [ViewMut<'_>],
+        working_set: &mut [u8],
+    ) -> Result<()> {
+        let outputs = &mut outputs.iter_mut().map(|v| &mut *v.bytes);
+        go(&self.program, &mut self.operands, runner, Bindings { working_set, inputs, outputs })
+    }
+
+    /// The outputs after a run, with what they are.
+    pub fn results(&self) -> impl Iterator<Item = Result<(Produced, Tensor)>> {
+        let slots = self.program.produced.iter().zip(&self.program.plan.outputs);
+        slots
+            .zip(&self.outputs)
+            .map(|((&what, slot), bytes)| Ok((what, Tensor::from_bytes(slot.dtype, &slot.shape, bytes.as_slice())?)))
+    }
+}
+
+fn go(program: &Program, operands: &mut Operands, runner: Runner<'_>, bindings: Bindings<'_, '_, '_>) -> Result<()> {
+    let Runner { workers, canceller, recorder } = runner;
+    workers.awake(|parallel| execute(&program.plan, bindings, operands, parallel, canceller, recorder))
+}
