@@ -162,6 +162,13 @@ impl Machine {
         }
     }
 
+    /// Nanoseconds to read `bytes` of weights `times` times: first from memory, as a network's other layers drove them out
+    /// of the caches since its last run, then from the cache they fit in.
+    pub fn weights(&self, bytes: usize, times: usize) -> f64 {
+        let bytes_read = bytes as f64;
+        bytes_read / self.memory_bandwidth + bytes_read * times.saturating_sub(1) as f64 / self.bandwidth(bytes)
+    }
+
     /// Bytes per nanosecond when `bytes` are read again and again: the bandwidth of the cache they fit in.
     pub fn bandwidth(&self, bytes: usize) -> f64 {
         if bytes <= self.l2 / 2 {

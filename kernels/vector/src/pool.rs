@@ -234,18 +234,29 @@ impl<S: Simd> Run<S> {
 /// How values of a window are joined.
 trait Join {
     const START: f32;
+    /// The join of nothing and `x`.
+    #[inline(always)]
+    fn each<S: Simd>(s: S, x: S::V) -> S::V {
+        Self::join(s, s.splat(Self::START), x)
+    }
+    /// Joins what was joined before.
+    fn merge<S: Simd>(s: S, a: S::V, b: S::V) -> S::V;
     fn join<S: Simd>(s: S, acc: S::V, x: S::V) -> S::V;
     fn join_one(acc: f32, x: f32) -> f32;
 }
 
 macro_rules! joins {
-    ($($name:ident, $start:expr, |$s:ident, $a:ident, $x:ident| $v:expr, $one:expr;)*) => {$(
+    ($($name:ident, $start:expr, |$s:ident, $a:ident, $x:ident| $v:expr, $merge:expr, $one:expr;)*) => {$(
         struct $name;
         impl Join for $name {
             const START: f32 = $start;
             #[inline(always)]
             fn join<S: Simd>($s: S, $a: S::V, $x: S::V) -> S::V {
                 $v
+            }
+            #[inline(always)]
+            fn merge<S: Simd>($s: S, $a: S::V, $x: S::V) -> S::V {
+                $merge
             }
             #[inline(always)]
             fn join_one($a: f32, $x: f32) -> f32 {
@@ -255,10 +266,10 @@ macro_rules! joins {
     )*};
 }
 joins! {
-    Max, f32::NEG_INFINITY, |s, a, x| math::max_nan(s, x, a), if x > a || x.is_nan() { x } else { a };
-    Sum, 0.0, |s, a, x| s.add(a, x), a + x;
-    Magnitudes, 0.0, |s, a, x| s.add(a, s.abs(x)), a + x.abs();
-    Squares, 0.0, |s, a, x| s.mul_add(x, x, a), a + x * x;
+    Max, f32::NEG_INFINITY, |s, a, x| math::max_nan(s, x, a), math::max_nan(s, x, a), if x > a || x.is_nan() { x } else { a };
+    Sum, 0.0, |s, a, x| s.add(a, x), s.add(a, x), a + x;
+    Magnitudes, 0.0, |s, a, x| s.add(a, s.abs(x)), s.add(a, x), a + x.abs();
+    Squares, 0.0, |s, a, x| s.mul_add(x, x, a), s.add(a, x), a + x * x;
 }
 
 /// What is done with a joined window that saw `seen` elements out of `count`.
@@ -314,10 +325,13 @@ impl Blocked<'_> {
             unsafe {
                 let x = plane.as_ptr().add(r.first * iw * LANES);
                 let y = self.dst.add(row * ow * LANES);
+                let slid = self.slide::<S, J>(s, r, x, y);
                 for (o, &c) in self.grid.cols.iter().enumerate() {
+                    if slid.contains(&o) {
+                        continue;
+                    }
                     let p = x.add(c.first * LANES);
                     let v = match (r.taps, c.taps) {
-                        (3, 3) => self.window::<S, J>(s, p, 3, 3),
                         (2, 2) => self.window::<S, J>(s, p, 2, 2),
                         (h, w) => self.window::<S, J>(s, p, h, w),
                     };
@@ -328,6 +342,51 @@ impl Blocked<'_> {
                 }
             }
         }
+    }
+
+    /// Windows of 3 x 3 of a row that all lie within the plane: columns are joined once for all the windows they are in.
+    /// Returns which outputs were stored.
+    ///
+    /// # Safety
+    /// `x` must be the first row of the windows, `y` the row of outputs.
+    #[inline(always)]
+    unsafe fn slide<S: Simd, J: Join>(&self, s: S, r: Window, x: *const f32, y: *mut f32) -> Range<usize> {
+        let cols = &self.grid.cols;
+        let first = cols.iter().position(|c| c.taps == 3).unwrap_or(cols.len());
+        let end = cols.iter().rposition(|c| c.taps == 3).map_or(first, |last| last + 1);
+        if self.grid.dilation != [1, 1] || r.taps != 3 || end - first < 2 {
+            return 0..0;
+        }
+        let stride = cols[first + 1].first - cols[first].first;
+        if stride > 2 {
+            return 0..0;
+        }
+        let row = self.grid.input[1] * LANES;
+        // A macro, as a closure would be compiled without the instructions of `S`.
+        macro_rules! column {
+            ($at:expr) => {{
+                let at = $at;
+                let (top, middle) = (J::each(s, s.load(at)), s.load(at.add(row)));
+                J::join(s, J::join(s, top, middle), s.load(at.add(2 * row)))
+            }};
+        }
+        // SAFETY: windows lie within the plane, outputs within the row.
+        unsafe {
+            let mut p = x.add(cols[first].first * LANES);
+            let (mut a, mut b) = (column!(p), column!(p.add(LANES)));
+            for o in first..end {
+                let c = column!(p.add(2 * LANES));
+                let v = J::merge(s, J::merge(s, a, b), c);
+                s.store(y.add(o * LANES), finish(s, self.kind, v, r, cols[o]));
+                p = p.add(stride * LANES);
+                if stride == 1 {
+                    (a, b) = (b, c);
+                } else if o + 1 < end {
+                    (a, b) = (c, column!(p.add(LANES)));
+                }
+            }
+        }
+        first..end
     }
 
     /// # Safety

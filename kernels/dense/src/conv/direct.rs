@@ -112,7 +112,7 @@ pub(super) fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
     let drain =
         g.samples as f64 * g.output.iter().map(|&e| e as f64).product::<f64>() * g.outputs.next_multiple_of(8) as f64;
     let compute = (macs + 8.0 * drain) / (rate * eta);
-    let stream = weights / m.bandwidth(o.packed_bytes) + (output + residual) / (2.0 * m.l3_bandwidth);
+    let stream = m.weights(o.packed_bytes, 1) + (output + residual) / (2.0 * m.l3_bandwidth);
     let copy = o.scratch.shared as f64 * 2.0 / m.l3_bandwidth;
     Cost {
         ns: compute + 0.5 * stream + copy + 300.0,

@@ -19,7 +19,7 @@ use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
 
 /// Tiles that a task of a shared block transforms.
-const TASK_TILES: usize = 4;
+const TASK_TILES: usize = 2;
 /// Panels that a task of a shared block multiplies.
 const TASK_PANELS: usize = 8;
 

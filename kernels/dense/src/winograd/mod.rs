@@ -88,8 +88,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         for (variant, shared) in VARIANTS.into_iter().enumerate() {
             let plan = Plan::new(p, N, M, SQUARE, shared)?;
-            if shared && plan.all_tiles() <= Plan::new(p, N, M, SQUARE, false)?.block {
-                // A single block: the same work with more meetings, unless there are workers to meet.
+            if !shared && !plan.is_divisible() {
                 continue;
             }
             let fused = epilogue::fusable(p, plan.outputs);
@@ -133,7 +132,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
         let multiply = macs * (1.0 + 8.0 / plan.inputs as f64) / (0.97 * rate);
         // Weights are read once for each block; a block that leaves the second-level cache is written and read twice
         // from the next.
-        let weights = o.packed_bytes as f64 * plan.blocks() as f64 / m.bandwidth(o.packed_bytes);
+        let weights = m.weights(o.packed_bytes, plan.blocks());
         let block = (plan.scratch() * size_of::<f32>()) as f64;
         let spilt = if block > 2.0 * m.l2 as f64 { 4.0 * block * plan.blocks() as f64 / m.l3_bandwidth } else { 0.0 };
         let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;

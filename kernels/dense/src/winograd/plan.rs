@@ -54,8 +54,9 @@ pub struct Plan {
 
 /// Tiles of a worker's own block: two of the micro-kernel's, so that the block stays in the second-level cache.
 const OWN_TILES: usize = 12;
-/// Tiles that are not worth cutting in two: weights are read once for each block.
-const UNCUT_TILES: usize = 18;
+/// Blocks below which workers share them instead: weights are read once for each block, and few blocks leave workers
+/// without one.
+const LEAST_BLOCKS: usize = 8;
 /// Most bytes of a shared block, which goes through the last-level cache: no more than need be where the weights stay
 /// there, as much as fits where they come from memory for each block.
 const SHARED_BYTES: usize = 2 << 20;
@@ -130,13 +131,16 @@ impl Plan {
             let large = self.checked_weights().is_none_or(|n| n > CACHED_WEIGHTS / size_of::<f32>());
             let bytes = if large { SHARED_BYTES_OF_LARGE } else { SHARED_BYTES };
             (bytes / each).max(2 * OWN_TILES)
-        } else if tiles <= UNCUT_TILES {
-            tiles
         } else {
             OWN_TILES
         };
         // As equal as can be.
         tiles.div_ceil(tiles.div_ceil(most))
+    }
+
+    /// Whether there are enough blocks for each worker to have its own.
+    pub fn is_divisible(&self) -> bool {
+        self.all_tiles() > (LEAST_BLOCKS - 1) * OWN_TILES
     }
 
     /// Blocks of tiles.
