@@ -205,17 +205,24 @@ impl Geometry {
         let mut buf = AlignedBuf::zeroed(packed * size_of::<f32>())?;
         let out: &mut [f32] = bytemuck::cast_slice_mut(buf.as_mut_slice());
         let each = self.outputs / self.groups;
-        let weight = |group: usize, k: usize, channel: usize, tap: usize| match self.transposed {
-            false => w[(channel * self.depth + k) * self.taps + tap],
-            true => w[((group * self.depth + k) * each + channel % each) * self.taps + tap],
+        // The weight of the first channel of a group, and elements from one channel to the next.
+        let weights = |group: usize, k: usize, tap: usize| match self.transposed {
+            false => ((group * each * self.depth + k) * self.taps + tap, self.depth * self.taps),
+            true => ((group * self.depth + k) * each * self.taps + tap, self.taps),
         };
         let mut at = 0;
         for phase in &self.phases {
             for c in columns(self.outputs, self.groups) {
                 self.each_row(walk, &c, phase, |group, k, tap| {
                     if k < self.depth {
-                        for lane in (0..c.lanes).filter(|l| (c.first + l) / each == group) {
-                            out[at + lane] = weight(group, k, c.first + lane, phase.taps[tap].index);
+                        let (from, step) = weights(group, k, phase.taps[tap].index);
+                        // The channels of this panel that are of this group.
+                        let first = c.first.max(group * each);
+                        let end = (c.first + c.lanes).min((group + 1) * each);
+                        let to = &mut out[at + first - c.first..at + end - c.first];
+                        let from = &w[from + (first - group * each) * step..];
+                        for (to, from) in to.iter_mut().zip(from.iter().step_by(step)) {
+                            *to = *from;
                         }
                     }
                     at += c.width();

@@ -2,7 +2,7 @@
 
 use crate::{OptError, PassCx};
 use paring_core::{
-    normalize_axis,
+    DType, normalize_axis,
     op::{EpiOp, PoolAttrs},
 };
 use paring_ir::{Node, Op, ValueId};
@@ -34,7 +34,7 @@ fn role(cx: &PassCx<'_>, node: &Node) -> Option<Role> {
     Some(match &node.op {
         Op::Conv(a) if a.groups == channels && channels > 1 => {
             let one_each = cx.dim(node.output(0)?, 1)? == channels;
-            let constant = cx.constant(node.input(1)?)?.elements::<f32>().is_some();
+            let constant = cx.constant(node.input(1)?)?.dtype() == DType::F32;
             (one_each && constant && a.select.is_none() && permutable(cx, node)).then_some(Role::Channelwise)?
         }
         Op::Conv(_) => Role::Mixer,
@@ -79,7 +79,7 @@ pub fn permutable(cx: &PassCx<'_>, node: &Node) -> bool {
         EpiOp::Act(_) => true,
         EpiOp::Residual { .. } => false,
         EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::PRelu { input } => {
-            node.input(*input).and_then(|v| cx.constant(v)).is_some_and(|c| c.elements::<f32>().is_some())
+            node.input(*input).and_then(|v| cx.constant(v)).is_some_and(|c| c.dtype() == DType::F32)
         }
     })
 }

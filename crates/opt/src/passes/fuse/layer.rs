@@ -1,7 +1,7 @@
 //! Layers with weights, seen alike.
 
 use crate::PassCx;
-use paring_core::{Tensor, op::EpiOp};
+use paring_core::{AlignedBuf, DType, Tensor, op::EpiOp};
 use paring_ir::{Node, NodeId, Op, ValueId};
 
 /// A convolution, transposed convolution or product with constant weights that makes a value.
@@ -41,7 +41,7 @@ impl<'a> Layer<'a> {
             [EpiOp::Bias { input }] => cx.constant(self.node.input(input)?)?.to_f64s()?,
             _ => return None,
         };
-        let weights = cx.constant(self.node.input(1)?).filter(|w| w.elements::<f32>().is_some())?;
+        let weights = cx.constant(self.node.input(1)?).filter(|w| w.dtype() == DType::F32)?;
         if bias.len() != self.channels {
             return None;
         }
@@ -69,13 +69,18 @@ impl<'a> Layer<'a> {
             }
             _ => return None,
         };
-        let mut values = w.elements::<f32>()?.into_owned();
-        for (i, run) in values.chunks_mut(run.max(1)).enumerate() {
+        // One copy, straight from the file's bytes, which need not be aligned: large networks open quickly.
+        let mut scaled = AlignedBuf::zeroed(w.bytes().len()).ok()?;
+        let values: &mut [f32] = bytemuck::cast_slice_mut(scaled.as_mut_slice());
+        let size = size_of::<f32>();
+        let runs = values.chunks_mut(run.max(1)).zip(w.bytes().chunks(run.max(1) * size));
+        for (i, (to, from)) in runs.enumerate() {
             let factor = *scale.get(channel(i))?;
-            for v in run {
-                *v = (f64::from(*v) * factor) as f32;
+            for (to, from) in to.iter_mut().zip(from.chunks_exact(size)) {
+                let v: f32 = bytemuck::pod_read_unaligned(from);
+                *to = (f64::from(v) * factor) as f32;
             }
         }
-        Tensor::new(shape, &values).ok()
+        Tensor::from_buffer(w.dtype(), shape, scaled).ok()
     }
 }
