@@ -4,9 +4,9 @@
 //! Offers priced at many times the cheapest one (the reference kernels) are left out: they would take most of the time.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use paring_core::AlignedBuf;
-use paring_kernel::{Kernel, Machine, Offer, Operand, Problem, RawOperand, Registry, RunCx, Serial};
-use std::{sync::Arc, time::Duration};
+use paring::Isolated;
+use paring_kernel::{Kernel, Machine, Offer, Operand, Problem, Registry};
+use std::time::Duration;
 
 /// Offers that cost more than this many times the cheapest are not measured.
 const DEAREST: f64 = 30.0;
@@ -45,63 +45,9 @@ fn problem(c: &mut Criterion, registry: &Registry, machine: &Machine, p: &Proble
         let id = BenchmarkId::new(kernel.descriptor().name, format!("{}_v{}", layouts.join("_"), offer.variant));
         // Inside the closure, which runs only where the filter of the command line lets it.
         group.bench_function(id, |b| {
-            let mut bound = Bound::new(*kernel, p, offer);
-            b.iter(|| bound.run());
+            let mut alone = Isolated::new(*kernel, p, offer).expect("packs and prepares");
+            b.iter(|| alone.run().expect("runs"));
         });
     }
     group.finish();
-}
-
-/// A kernel with operands of its own.
-struct Bound<'a> {
-    offer: &'a Offer,
-    prepared: Box<dyn paring_kernel::Prepared>,
-    inputs: Vec<Option<AlignedBuf>>,
-    outputs: Vec<Option<AlignedBuf>>,
-    shared: AlignedBuf,
-    own: AlignedBuf,
-}
-
-impl<'a> Bound<'a> {
-    fn new(kernel: &dyn Kernel, p: &Problem, offer: &'a Offer) -> Bound<'a> {
-        let packed = Arc::new(kernel.pack(p, offer).expect("packs"));
-        let prepared = kernel.prepare(p, offer, packed).expect("prepares");
-        let input = |(x, layout): (&Option<Operand>, &Option<paring_core::Layout>)| {
-            let bytes = x.as_ref()?.bytes((*layout)?).expect("a size");
-            let mut b = buffer(bytes);
-            let elements: &mut [f32] = bytemuck::cast_slice_mut(b.as_mut_slice());
-            elements.iter_mut().enumerate().for_each(|(i, v)| *v = (i * 31 % 17) as f32 / 17.0);
-            Some(b)
-        };
-        let output = |(y, layout): (&Option<Operand>, &paring_core::Layout)| {
-            Some(buffer(y.as_ref()?.bytes(*layout).expect("a size")))
-        };
-        Bound {
-            offer,
-            prepared,
-            inputs: p.inputs.iter().zip(&offer.inputs).map(input).collect(),
-            outputs: p.outputs.iter().zip(&offer.outputs).map(output).collect(),
-            shared: buffer(offer.scratch.shared),
-            own: buffer(offer.scratch.per_worker),
-        }
-    }
-
-    fn run(&mut self) {
-        let inputs: Vec<_> = self.inputs.iter_mut().map(|b| b.as_mut().map(raw)).collect();
-        let outputs: Vec<_> = self.outputs.iter_mut().map(|b| b.as_mut().map(raw)).collect();
-        let (shared, own) = (raw(&mut self.shared), raw(&mut self.own));
-        let each = self.offer.scratch.per_worker;
-        // SAFETY: every operand is a buffer of its own, borrowed for the run, initialised, aligned to a cache line and
-        // of the length that the offer's layout asks for; there is one worker.
-        let mut cx = unsafe { RunCx::new(&inputs, &outputs, None, shared, own, each, &Serial) };
-        self.prepared.run(&mut cx).expect("runs");
-    }
-}
-
-fn buffer(bytes: usize) -> AlignedBuf {
-    AlignedBuf::zeroed(bytes).expect("memory")
-}
-
-fn raw(b: &mut AlignedBuf) -> RawOperand {
-    RawOperand { len: b.as_slice().len(), ptr: b.as_mut_ptr() }
 }

@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
@@ -49,6 +50,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Compare two models, or a model with recorded outputs
     Compare(CompareArgs),
+    /// Measure which kernel is fastest for each layer, on this machine
+    Tune(TuneArgs),
     /// Accuracy of a classifier on a labelled data set
     Eval(EvalArgs),
     /// The graph before and after optimisation
@@ -96,6 +99,9 @@ pub struct EngineArgs {
     /// Use only kernels of these names
     #[arg(long, value_name = "NAME,..", help_heading = "Engine", value_delimiter = ',')]
     pub kernels: Option<Vec<String>>,
+    /// Take kernels' times from this file, which `paring tune` wrote on this machine
+    #[arg(long, value_name = "FILE", help_heading = "Engine", value_parser = parse_tuning)]
+    pub tuning: Option<Arc<paring::Tuning>>,
     /// Do not use kernels of these names
     #[arg(long, value_name = "NAME,..", help_heading = "Engine", value_delimiter = ',')]
     pub exclude_kernels: Vec<String>,
@@ -321,6 +327,25 @@ pub struct OptimizeArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  paring tune model.onnx\n  paring tune model.onnx -o machine.tuning --append\n  \
+                        paring bench model.onnx --tuning model.tuning")]
+pub struct TuneArgs {
+    /// The model
+    pub model_file: PathBuf,
+    /// Where the times go [default: the model's name with .tuning]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Add to the times in the file, rather than refuse to overwrite it
+    #[arg(long)]
+    pub append: bool,
+    /// Overwrite the file
+    #[arg(short, long, conflicts_with = "append")]
+    pub force: bool,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Pictures to show
     #[arg(long, value_name = "N|all", default_value = "6", value_parser = parse_count)]
@@ -410,6 +435,16 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
     };
     let n = digits.parse::<usize>().ok().and_then(|n| n.checked_mul(1 << shift));
     n.ok_or_else(|| format!("`{text}` is not a number of bytes, such as 512M"))
+}
+
+/// Reads a file of tuning. What cannot be used is told and passed over.
+fn parse_tuning(file: &str) -> Result<Arc<paring::Tuning>, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    let (tuning, warnings) = paring::Tuning::parse(&text, &paring::machine_name());
+    for w in warnings {
+        eprintln!("warning: {file}: {w}");
+    }
+    Ok(Arc::new(tuning))
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {

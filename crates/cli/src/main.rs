@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Some(Command::Run(a)) => commands::run::run(a, &console),
         Some(Command::Bench(a)) => commands::bench::run(a, &console),
         Some(Command::Explain(a)) => commands::explain::run(a, &console),
+        Some(Command::Tune(a)) => commands::tune::run(a, &console),
         Some(Command::Compare(a)) => commands::compare::run(a, &console),
         Some(Command::Eval(a)) => commands::eval::run(a, &console),
         Some(Command::Optimize(a)) => commands::optimize::run(a, &console),

@@ -89,7 +89,7 @@ fn rows(r: &Rewritten) -> (Vec<AppliedRow>, Vec<RemarkRow>) {
 }
 
 /// These shapes, completed by those the model fixes, and checked.
-fn key(model: &Model, shapes: &[(&str, &[usize])]) -> Result<Key> {
+pub(crate) fn key(model: &Model, shapes: &[(&str, &[usize])]) -> Result<Key> {
     let mut key = Vec::new();
     for info in model.inputs() {
         let given = shapes.iter().find(|(n, _)| *n == info.name).map(|(_, s)| s.to_vec());

@@ -30,6 +30,7 @@ mod profile;
 mod program;
 mod session;
 mod stats;
+mod tune;
 
 pub use cancel::Canceller;
 pub use error::{Error, ErrorKind, Result};
@@ -40,10 +41,11 @@ pub use options::{Limits, Options, SharedPool, Threads};
 pub use paring_core::{DType, Element, Layout, Tensor};
 pub use paring_kernel as kernel;
 pub use paring_kernel::{Isa, Numerics};
-pub use paring_plan::{CandidateReport, LayerReport, Verdict};
+pub use paring_plan::{CandidateReport, LayerReport, Tuning, Verdict};
 pub use profile::{LayerTime, Profile};
 pub use session::{Memory, Session};
 pub use stats::{LayerStats, Stats};
+pub use tune::{Isolated, TunedKernel, TunedLayer, machine_name};
 
 /// The graph, for those who make networks in Rust.
 pub mod graph {

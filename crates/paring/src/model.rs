@@ -235,14 +235,10 @@ impl Inner {
                 return Ok(program);
             }
         }
-        let base = self.rewritten(options)?;
-        let mut graph = bind::bind(&base.graph, key)?;
-        let bound = key.0.iter().any(|(_, e)| e.is_some()) || self.inputs.iter().any(|i| i.known_shape().is_none());
-        if bound {
-            rewrite(&mut graph, options).map_err(|e| e.blame(bind::blame(key)))?;
-        }
+        let graph = self.bound(options, key)?;
         let tools = Tools { registry, machine, packs: &self.packs, options };
-        let program = tools.program(graph).map_err(|e| if bound { e.blame(bind::blame(key)) } else { e })?;
+        let program =
+            tools.program(graph).map_err(|e| if self.is_bound_by(key) { e.blame(bind::blame(key)) } else { e })?;
         let program = Arc::new(program);
         let mut programs = lock(&self.programs);
         programs.push((fingerprint, key.clone(), program.clone()));
@@ -251,6 +247,21 @@ impl Inner {
             programs.remove(0);
         }
         Ok(program)
+    }
+
+    /// The optimised graph for one set of shapes.
+    pub fn bound(&self, options: &Options, key: &Key) -> Result<Graph> {
+        let base = self.rewritten(options)?;
+        let mut graph = bind::bind(&base.graph, key)?;
+        if self.is_bound_by(key) {
+            rewrite(&mut graph, options).map_err(|e| e.blame(bind::blame(key)))?;
+        }
+        Ok(graph)
+    }
+
+    /// Whether `key` says anything that the model does not.
+    fn is_bound_by(&self, key: &Key) -> bool {
+        key.0.iter().any(|(_, e)| e.is_some()) || self.inputs.iter().any(|i| i.known_shape().is_none())
     }
 
     /// The kernels that `options` allow.
@@ -280,7 +291,7 @@ fn rewrite(graph: &mut Graph, options: &Options) -> Result<paring_opt::Report> {
 /// What of the options a program depends on.
 fn fingerprint(o: &Options) -> String {
     format!(
-        "{:?} {:?} {} {:?} {:?} {:?} {:?} {} {}",
+        "{:?} {:?} {} {:?} {:?} {:?} {:?} {} {} {:?}",
         o.numerics,
         o.isa,
         o.optimize,
@@ -289,7 +300,9 @@ fn fingerprint(o: &Options) -> String {
         o.exclude_kernels,
         o.max_memory,
         o.keep_intermediates,
-        o.limits.arena_bytes
+        o.limits.arena_bytes,
+        // The address is enough: whoever holds a program's options holds the times.
+        o.tuning.as_ref().map(Arc::as_ptr)
     )
 }
 

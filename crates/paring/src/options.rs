@@ -24,6 +24,8 @@ pub struct Options {
     /// Bytes that packed weights and working memory of one thread may take together. Forms of the weights that are fast
     /// but large are given up for it; what needs more even so is refused with [`crate::ErrorKind::Limit`].
     pub max_memory: Option<usize>,
+    /// Measured times of kernels, which take the place of estimates (see [`crate::Model::tune`]).
+    pub tuning: Option<Arc<paring_plan::Tuning>>,
     /// Keep every value between the layers readable after a run (see [`crate::Session::intermediate`]). Costs memory.
     pub keep_intermediates: bool,
     /// How many sets of input shapes keep their plan ready.
@@ -45,6 +47,7 @@ impl Default for Options {
             kernels: None,
             exclude_kernels: Vec::new(),
             max_memory: None,
+            tuning: None,
             keep_intermediates: false,
             plan_cache: 8,
             profile: false,

@@ -42,6 +42,7 @@ impl Tools<'_> {
             numerics: self.options.numerics,
             arena_limit: self.options.limits.arena_bytes,
             max_memory: self.options.max_memory,
+            tuning: self.options.tuning.clone(),
             keep: if self.options.keep_intermediates { all() } else { Vec::new() },
         }
     }

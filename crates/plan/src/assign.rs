@@ -136,7 +136,7 @@ impl Reorders<'_> {
             epilogue: vec![],
             numerics: Numerics::Default,
         };
-        let (found, _) = candidates(&problem, self.registry, self.machine);
+        let (found, _) = candidates(&problem, self.registry, self.machine, None);
         found
             .into_iter()
             .filter(|c| c.offer.inputs == [Some(from)] && c.offer.outputs == [to])

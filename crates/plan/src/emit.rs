@@ -185,7 +185,7 @@ impl Emitter<'_> {
         }
         let outputs = self.outputs(low, &node, a)?;
         self.report(&node, Some(a), None);
-        let Candidate { kernel, offer, cost_ns } = node.candidates.swap_remove(a);
+        let Candidate { kernel, offer, cost_ns, .. } = node.candidates.swap_remove(a);
         self.out.steps.push(EmittedStep { problem: node.problem, kernel, offer, cost_ns, inputs, outputs });
         Ok(())
     }

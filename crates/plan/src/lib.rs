@@ -25,6 +25,7 @@ mod place;
 mod plan;
 mod report;
 mod thrift;
+mod tuning;
 mod work;
 
 pub use check::check;
@@ -32,4 +33,5 @@ pub use error::PlanError;
 pub use pack::PackCache;
 pub use plan::{IoSlot, Location, Memory, Options, Plan, Slot, Step, plan};
 pub use report::{CandidateReport, LayerReport, Verdict};
+pub use tuning::{Case, Tuning, cases};
 pub use work::{Work, work};

@@ -1,6 +1,6 @@
 //! From nodes to problems with candidates.
 
-use crate::{Options, PlanError, report};
+use crate::{Options, PlanError, Tuning, report};
 use paring_core::{Layout, Op, Tensor, op::Binary, op::EpiOp};
 use paring_ir::{Graph, Node, ValueId};
 use paring_kernel::{Kernel, Machine, Offer, Operand, Problem, Registry};
@@ -44,6 +44,8 @@ pub(crate) struct Candidate {
     pub kernel: &'static dyn Kernel,
     pub offer: Offer,
     pub cost_ns: f64,
+    /// Whether the cost was measured.
+    pub measured: bool,
 }
 
 pub(crate) fn lower(
@@ -256,7 +258,7 @@ impl Builder<'_> {
     }
 
     fn ask(&self, p: &Problem) -> (Vec<Candidate>, Vec<(&'static str, String)>) {
-        candidates(p, self.registry, self.machine)
+        candidates(p, self.registry, self.machine, self.options.tuning.as_deref())
     }
 }
 
@@ -273,6 +275,7 @@ pub(crate) fn candidates(
     p: &Problem,
     registry: &Registry,
     machine: &Machine,
+    tuning: Option<&Tuning>,
 ) -> (Vec<Candidate>, Vec<(&'static str, String)>) {
     let (mut candidates, mut rejects) = (Vec::new(), Vec::new());
     for kernel in registry.candidates(p, machine) {
@@ -281,9 +284,10 @@ pub(crate) fn candidates(
             Err(reject) => rejects.push((kernel.descriptor().name, reject.to_string())),
             Ok(()) => {
                 for offer in offers {
-                    let cost = kernel.cost(p, &offer, machine);
-                    if fits(p, &offer) && cost.ns.is_finite() {
-                        candidates.push(Candidate { kernel, offer, cost_ns: cost.ns });
+                    let measured = tuning.and_then(|t| t.get(p, kernel.descriptor().name, &offer));
+                    let cost_ns = measured.unwrap_or_else(|| kernel.cost(p, &offer, machine).ns);
+                    if fits(p, &offer) && cost_ns.is_finite() {
+                        candidates.push(Candidate { kernel, offer, cost_ns, measured: measured.is_some() });
                     } else {
                         rejects.push((kernel.descriptor().name, "its offer does not fit the operands".into()));
                     }
@@ -334,6 +338,7 @@ pub(crate) fn verdict(c: &Candidate, chosen: bool) -> report::Verdict {
     report::Verdict::Offer {
         layouts: layouts(&c.offer),
         cost_us: c.cost_ns / 1e3,
+        measured: c.measured,
         fused: c.offer.fused,
         packed_bytes: c.offer.packed_bytes,
         numerics: report::numerics_name(c.offer.numerics).into(),

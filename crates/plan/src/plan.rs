@@ -1,6 +1,6 @@
 //! The plan and its parts.
 
-use crate::{LayerReport, PackCache, PlanError, assign, emit, lower, pack, place, thrift};
+use crate::{LayerReport, PackCache, PlanError, Tuning, assign, emit, lower, pack, place, thrift};
 use paring_core::{DType, Layout, Tensor};
 use paring_ir::{Graph, ValueId};
 use paring_kernel::{Machine, Numerics, Prepared, Registry};
@@ -18,11 +18,13 @@ pub struct Options {
     pub max_memory: Option<usize>,
     /// Values that stay readable after a run, besides the outputs.
     pub keep: Vec<ValueId>,
+    /// Measured times, which take the place of estimates.
+    pub tuning: Option<Arc<Tuning>>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { numerics: Numerics::Default, arena_limit: 8 << 30, max_memory: None, keep: Vec::new() }
+        Options { numerics: Numerics::Default, arena_limit: 8 << 30, max_memory: None, keep: Vec::new(), tuning: None }
     }
 }
 

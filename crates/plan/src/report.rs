@@ -47,6 +47,8 @@ pub enum Verdict {
         layouts: String,
         /// Estimated microseconds on one core.
         cost_us: f64,
+        /// Whether that was measured (see [`crate::Tuning`]).
+        measured: bool,
         /// Steps of the epilogue it fuses.
         fused: usize,
         /// Bytes of packed weights.

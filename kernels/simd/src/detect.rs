@@ -29,3 +29,30 @@ pub fn machine() -> Machine {
     }
     m
 }
+
+/// What distinguishes this machine from others for somebody who has measured times on it: the processor's own name and
+/// the instructions that kernels exist for.
+pub fn name() -> String {
+    let isa: Vec<&str> = detect().iter().map(Isa::name).collect();
+    format!("{} ({})", processor().unwrap_or_else(|| std::env::consts::ARCH.into()), isa.join(", "))
+}
+
+/// The processor's own name.
+#[cfg(target_arch = "x86_64")]
+fn processor() -> Option<String> {
+    use core::arch::x86_64::__cpuid;
+    const BRAND: core::ops::RangeInclusive<u32> = 0x8000_0002..=0x8000_0004;
+    if __cpuid(0x8000_0000).eax < *BRAND.end() {
+        return None;
+    }
+    let words = BRAND.map(__cpuid).flat_map(|r| [r.eax, r.ebx, r.ecx, r.edx]);
+    let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).take_while(|&b| b != 0).collect();
+    let name = String::from_utf8_lossy(&bytes).split_whitespace().collect::<Vec<_>>().join(" ");
+    (!name.is_empty()).then_some(name)
+}
+
+/// The processor's own name: there is no way to ask here.
+#[cfg(not(target_arch = "x86_64"))]
+fn processor() -> Option<String> {
+    None
+}

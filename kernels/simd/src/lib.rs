@@ -17,7 +17,7 @@ mod several;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
-pub use detect::{detect, machine};
+pub use detect::{detect, machine, name};
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
 pub use portable::Portable;

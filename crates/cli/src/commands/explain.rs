@@ -74,11 +74,12 @@ fn layer_text(number: usize, l: &LayerReport, console: &Console) -> String {
 fn candidate_text(c: &CandidateReport, width: usize, console: &Console) -> String {
     let kernel = format!("{:width$}", c.kernel);
     match &c.verdict {
-        Verdict::Offer { layouts, cost_us, fused, packed_bytes, numerics, chosen } => {
+        Verdict::Offer { layouts, cost_us, measured, fused, packed_bytes, numerics, chosen } => {
             let mark = if *chosen { console.paint(Ink::Green, "->") } else { "  ".to_owned() };
             let packed =
                 if *packed_bytes > 0 { format!(", packed {}", bytes(*packed_bytes as u64)) } else { String::new() };
-            format!("      {mark} {kernel}  {cost_us:>10.1} us  {layouts}  fuses {fused}, {numerics}{packed}\n")
+            let how = if *measured { " measured" } else { "" };
+            format!("      {mark} {kernel}  {cost_us:>10.1} us{how}  {layouts}  fuses {fused}, {numerics}{packed}\n")
         }
         Verdict::Reject { reason } => {
             let why = console.paint(Ink::Dim, &printable(reason));

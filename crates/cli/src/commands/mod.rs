@@ -9,3 +9,4 @@ pub mod inspect;
 pub mod optimize;
 pub mod overview;
 pub mod run;
+pub mod tune;

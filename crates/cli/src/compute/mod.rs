@@ -57,6 +57,7 @@ pub fn options(args: &EngineArgs) -> Options {
     o.exclude_kernels = args.exclude_kernels.clone();
     o.limits = limits(&args.model);
     o.max_memory = args.model.memory_limit();
+    o.tuning = args.tuning.clone();
     o
 }
 
