@@ -79,7 +79,8 @@ fn tolerance(class: NumericClass) -> f64 {
     match class {
         NumericClass::Exact => 0.0,
         NumericClass::Reassociated => 1e-5,
-        NumericClass::Transformed => 5e-5,
+        // The widest that docs/numerics.md gives for any; the tests of each kernel hold it to its own.
+        NumericClass::Transformed => 1e-4,
         NumericClass::Reduced => 1e-2,
     }
 }

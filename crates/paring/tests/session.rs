@@ -518,7 +518,12 @@ fn dear_forms_of_weights_are_given_up_for_memory() {
         thrifty.max_memory = Some(limit);
         let session = prepared("resnet18", &thrifty);
         assert!(footprint(&session) <= limit, "{} of {limit}", footprint(&session));
-        assert_eq!(winograd(&session) > 0, limit == most, "{limit}: {:?}", kernels(&session));
+        // In between, forms that grow the weights less may stay.
+        match limit {
+            l if l == most => assert!(winograd(&session) > 0, "{limit}: {:?}", kernels(&session)),
+            l if l == least => assert_eq!(winograd(&session), 0, "{limit}: {:?}", kernels(&session)),
+            _ => {}
+        }
         let found = run(session);
         let rms = (expected.iter().map(|x| x * x).sum::<f32>() / expected.len() as f32).sqrt();
         let apart = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
