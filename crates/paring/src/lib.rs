@@ -41,7 +41,7 @@ pub use paring_core::{DType, Element, Layout, Tensor};
 pub use paring_kernel as kernel;
 pub use paring_kernel::{Isa, Numerics};
 pub use paring_plan::{CandidateReport, LayerReport, Verdict};
-pub use profile::{LayerTime, Profile};
+pub use profile::{LayerTime, Profile, Span};
 pub use session::{Memory, Session};
 pub use stats::{LayerStats, Stats};
 

@@ -219,7 +219,6 @@ impl Session {
 
     fn run_stages(&mut self) -> Result<()> {
         self.run_first(|stage, runner, inputs, working_set| stage.run(runner, inputs, working_set))?;
-        self.recorder.runs += 1;
         self.run_rest()
     }
 
