@@ -17,7 +17,7 @@ use paring_core::{AlignedBuf, Tensor, numel};
 use paring_kernel::{Machine, Registry};
 use stage::{Runner, Stage};
 use std::sync::Arc;
-use workers::Workers;
+pub(crate) use workers::Workers;
 
 /// Runs a model. Belongs to one thread at a time, owns inputs, outputs and working memory.
 pub struct Session {
