@@ -74,6 +74,9 @@ pub(crate) fn execute(
         ptr: base.wrapping_add(memory.arena + memory.shared_scratch),
         len: memory.worker_scratch * parallel.workers(),
     };
+    if let Some(r) = &mut recorder {
+        r.begin();
+    }
     for (n, step) in plan.steps.iter().enumerate() {
         if canceller.is_requested() {
             return Err(Error::new(ErrorKind::Cancelled, format!("cancelled before '{}'", step.name)));
@@ -99,8 +102,11 @@ pub(crate) fn execute(
             }
         }
         if let (Some(r), Some(start)) = (recorder.as_deref_mut(), start) {
-            r.add(n, start.elapsed());
+            r.add(n, start);
         }
+    }
+    if let Some(r) = recorder {
+        r.end();
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Where the time goes.
 
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Time of one layer over the runs so far.
 #[derive(Clone, Debug, Serialize)]
@@ -35,11 +35,25 @@ pub struct Profile {
     pub layers: Vec<LayerTime>,
 }
 
-/// Collects times without allocating.
+/// When a layer ran, within one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// Nanoseconds from the beginning of the run.
+    pub start_ns: u64,
+    /// Nanoseconds that the layer took.
+    pub ns: u64,
+}
+
+/// Collects times without allocating. Runs that do not come to their end leave no trace.
 #[derive(Default)]
 pub(crate) struct Recorder {
-    pub runs: u64,
+    runs: u64,
+    /// Shortest and total time of each step.
     steps: Vec<(u64, u64)>,
+    /// Steps of the last run that came to its end, and of the one under way.
+    spans: Vec<Span>,
+    running: Vec<Span>,
+    begun: Option<Instant>,
 }
 
 impl Recorder {
@@ -47,14 +61,39 @@ impl Recorder {
         self.runs = 0;
         self.steps.clear();
         self.steps.resize(steps, (u64::MAX, 0));
+        for spans in [&mut self.spans, &mut self.running] {
+            spans.clear();
+            spans.resize(steps, Span::default());
+        }
     }
 
-    pub fn add(&mut self, step: usize, time: Duration) {
-        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        if let Some((min, total)) = self.steps.get_mut(step) {
-            *min = (*min).min(ns);
-            *total = total.saturating_add(ns);
+    /// A run begins.
+    pub fn begin(&mut self) {
+        self.begun = Some(Instant::now());
+    }
+
+    /// A step that began at `start` is done.
+    pub fn add(&mut self, step: usize, start: Instant) {
+        let ns = nanoseconds(start.elapsed());
+        let since = self.begun.map_or(Duration::ZERO, |b| start.duration_since(b));
+        if let Some(span) = self.running.get_mut(step) {
+            *span = Span { start_ns: nanoseconds(since), ns };
         }
+    }
+
+    /// The run came to its end.
+    pub fn end(&mut self) {
+        self.runs += 1;
+        std::mem::swap(&mut self.spans, &mut self.running);
+        for ((min, total), span) in self.steps.iter_mut().zip(&self.spans) {
+            *min = (*min).min(span.ns);
+            *total = total.saturating_add(span.ns);
+        }
+    }
+
+    /// The steps of the last run; none before the first.
+    pub fn spans(&self) -> &[Span] {
+        if self.runs == 0 { &[] } else { &self.spans }
     }
 
     pub fn profile(&self, plan: &paring_plan::Plan) -> Profile {
@@ -71,4 +110,8 @@ impl Recorder {
         });
         Profile { runs: self.runs, layers: layers.collect() }
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -30,7 +30,7 @@ pub fn run(args: &TuneArgs, console: &Console) -> Result<Exit> {
     bar.finish_and_clear();
     watchdog.check()?;
     let all = if args.append { earlier(&file, &tuning, console)? } else { tuning };
-    write::replace(&file, all.to_text().as_bytes())?;
+    write::write_bytes(&file, all.to_text().as_bytes())?;
     report(&file, &all, &layers, console)?;
     Ok(Exit::Ok)
 }

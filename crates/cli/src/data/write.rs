@@ -41,13 +41,13 @@ pub fn check_free(files: &[PathBuf], force: bool) -> Result<()> {
     }
 }
 
-/// Writes `tensor` as [`replace`] does.
+/// Writes `tensor` as `.npy`.
 pub fn write(file: &Path, tensor: &Tensor) -> Result<()> {
-    replace(file, &npy::write(tensor).map_err(|f| f.within(file.display()))?)
+    write_bytes(file, &npy::write(tensor).map_err(|f| f.within(file.display()))?)
 }
 
 /// Writes beside `file` first and renames, so that a reader never sees half of it.
-pub fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_bytes(file: &Path, bytes: &[u8]) -> Result<()> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));

@@ -1,7 +1,7 @@
 //! What there is to read from a session: outputs, values between the layers, memory, times.
 
 use super::{Session, check_type, stage::Stage};
-use crate::{Element, Error, ErrorKind, Port, Profile, Result, program::Produced};
+use crate::{Element, Error, ErrorKind, Port, Profile, Result, Span, program::Produced};
 use paring_core::{Layout, Tensor};
 use paring_plan::Slot;
 
@@ -108,6 +108,12 @@ impl Session {
     pub fn profile(&self) -> Option<Profile> {
         let plan = self.plan()?;
         self.options.profile.then(|| self.recorder.profile(plan))
+    }
+
+    /// When each layer of [`Session::profile`] ran, in the last run that came to its end. Empty where
+    /// [`crate::Options::profile`] is off or nothing has run since the times were forgotten.
+    pub fn spans(&self) -> &[Span] {
+        self.recorder.spans()
     }
 
     /// Forgets the times so far.

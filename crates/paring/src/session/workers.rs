@@ -7,7 +7,7 @@ use crate::{
 use paring_kernel::{Parallel, Serial};
 
 /// Who computes the runs of a session.
-pub(super) enum Workers {
+pub(crate) enum Workers {
     Single(Serial),
     Own(Pool),
     Shared(Rayon),
