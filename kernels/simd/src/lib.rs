@@ -23,7 +23,7 @@ pub use paring_core::op::Act;
 pub use portable::Portable;
 pub use several::Several;
 
-/// Lanes of every [`Simd::V`], and so the channel block of blocked layouts.
+/// Lanes of every [`Lanes::V`] of an instruction set, and so the channel block of blocked layouts.
 pub const LANES: usize = 8;
 
 /// A computation written over any instruction set.
