@@ -86,6 +86,12 @@ fn convolutions(m: &mut Maker) {
     let tall = ConvAttrs { kernel: vec![3, 1], padding: around(0), ..conv(1, 1, 1, around(0), 1) };
     let x = m.rng.images(8);
     convolution(m, x, 8, tall);
+    // Windows of one row or column.
+    for (kernel, pad) in [([1, 3], [0, 1]), ([1, 7], [0, 3]), ([7, 1], [3, 0])] {
+        let padding = Padding::Explicit { before: pad.to_vec(), after: pad.to_vec() };
+        let attrs = ConvAttrs { kernel: kernel.to_vec(), ..conv(1, 1, 1, padding, 1) };
+        convolution(m, vec![1, 16, 13, 11], 24, attrs);
+    }
 }
 
 fn transposed(m: &mut Maker) {
