@@ -73,6 +73,15 @@ unsafe fn spread<S: Simd>(s: S, v: *mut f32, step: usize, (re, im): (S::V, S::V)
     }
 }
 
+/// Fetches the parts of a column, which are far apart: to wait for one after the other would take longer than to
+/// transform them.
+#[inline(always)]
+fn fetch<S: Simd, const N: usize>(s: S, v: *const f32, step: usize) {
+    for part in 0..3 * N {
+        s.prefetch(v.wrapping_add(part * step));
+    }
+}
+
 /// The complex value that three products make up.
 ///
 /// # Safety
@@ -210,7 +219,9 @@ unsafe fn columns_to_planes<S: Simd, const N: usize>(s: S, plan: &Plan, memory: 
     let (step, line) = (plan.input_step(), memory.line);
     // SAFETY: the caller's promise.
     unsafe {
+        fetch::<S, N>(s, v.add(plan.plane(0, 1) * step), step);
         for c in 1..N / 2 {
+            fetch::<S, N>(s, v.add(plan.plane(0, c) * step).wrapping_add(3 * N * step), step);
             forward::<S, N>(s, memory.column::<N>(c), line, memory.work);
             let v = v.add(plan.plane(0, c) * step);
             for k in 0..N {
@@ -279,6 +290,7 @@ unsafe fn columns_from_planes<S: Simd, const N: usize>(s: S, plan: &Plan, produc
     unsafe {
         for c in 1..N / 2 {
             let v = products.add(plan.plane(0, c) * step);
+            fetch::<S, N>(s, v.wrapping_add(3 * N * step), step);
             for k in 0..N {
                 line.store(s, k, gather(s, v.add(3 * k * step), step));
             }
