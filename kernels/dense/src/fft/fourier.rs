@@ -72,7 +72,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line of conjugates turned by a quarter, `i * conj(z)`: its transform is so related to the inverse one.
+    /// The line with real and imaginary parts exchanged, which is `i * conj(z)`: transforming from and to swapped lines
+    /// is the inverse transform, but for its scale.
     pub fn swapped(self) -> Line {
         Line { re: self.im, im: self.re, step: self.step }
     }
