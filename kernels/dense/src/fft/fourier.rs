@@ -199,7 +199,7 @@ pub fn join<S: Simd>(s: S, a: (S::V, S::V), b: (S::V, S::V)) -> [(S::V, S::V); 2
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paring_simd::Portable;
+    use paring_simd::{Lanes, Portable};
 
     fn line(data: &mut [f32]) -> Line {
         let re = data.as_mut_ptr();

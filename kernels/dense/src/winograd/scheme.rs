@@ -195,7 +195,7 @@ schemes! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use paring_simd::Portable;
+    use paring_simd::{Lanes, Portable};
 
     /// One-dimensional filtering of unit inputs by unit filters: every entry of the bilinear map.
     pub fn filters<const N: usize, const M: usize, F: Scheme<N, M>>() {
