@@ -8,6 +8,7 @@
 mod conv;
 mod depthwise;
 mod epilogue;
+mod fft;
 mod fully_connected;
 mod gemm;
 mod matmul;
@@ -48,6 +49,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     &winograd::F4X7_LINE_AVX2,
     &winograd::F4X7_LINE_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &fft::FFT_AVX2,
+    &fft::FFT_PORTABLE,
     #[cfg(target_arch = "x86_64")]
     &conv::TRANSPOSED_AVX2,
     &conv::TRANSPOSED_PORTABLE,
