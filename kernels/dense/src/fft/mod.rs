@@ -113,10 +113,10 @@ impl<S: Simd> Kernel for FftConv<S> {
         let multiply = macs * (1.0 + 8.0 / plan.inputs as f64) / (0.97 * rate) + calls;
         let weights = m.weights(o.packed_bytes, plan.blocks());
         // Measured: a block of up to four times the second-level cache costs no time of its own, as its planes are
-        // fetched while others are worked on; from fourteen times on it costs that of reading it twice.
+        // fetched while others are worked on; from fourteen times on it costs that of reading it five times.
         let block = (plan.scratch() * size_of::<f32>()) as f64;
         let share = ((block / m.l2 as f64 - 4.0) / 10.0).clamp(0.0, 1.0);
-        let spilt = share * 2.2 * block * plan.blocks() as f64 / m.l3_bandwidth;
+        let spilt = share * 5.0 * block * plan.blocks() as f64 / m.l3_bandwidth;
         let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;
         let moved = bytes(p.input(0)) + bytes(p.output(0)) * (1 + epilogue::residuals(p, o.fused).count()) as f64;
         // As for Winograd: reading ahead hides most of the weights' or of the products' time, whichever is less.
