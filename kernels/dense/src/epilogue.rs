@@ -3,10 +3,10 @@
 use crate::tile::{Panel, ROWS, VECTORS};
 use core::mem::MaybeUninit;
 use paring_core::{
-    DType,
+    DType, Layout,
     op::{Act, EpiOp},
 };
-use paring_kernel::{KernelError, Problem, RunCx};
+use paring_kernel::{KernelError, Offer, Problem, RunCx};
 use paring_simd::{LANES, Several, Simd, Task, by_act};
 
 /// Vectors that an activation works on at once.
@@ -46,6 +46,18 @@ pub fn residuals(p: &Problem, fused: usize) -> impl Iterator<Item = usize> + '_ 
         EpiOp::Residual { input } => Some(input),
         _ => None,
     })
+}
+
+/// An offer that reads input 0 in layout `input` while running and writes `output`, and does the first `fused` steps of
+/// the epilogue, whose residuals lie as the output does and may be taken over.
+pub fn offer(p: &Problem, fused: usize, input: Layout, output: Layout) -> Offer {
+    let mut inputs = vec![None; p.inputs.len()];
+    inputs[0] = Some(input);
+    for r in residuals(p, fused) {
+        inputs[r] = Some(output);
+    }
+    let outputs = vec![output; p.outputs.len()];
+    Offer { inputs, outputs, fused, in_place: residuals(p, fused).next(), ..Offer::plain(p) }
 }
 
 /// One step, its per-channel operand padded with zeros to whole panels.

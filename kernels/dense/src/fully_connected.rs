@@ -88,17 +88,11 @@ impl<S: Simd> Kernel for Dense<S> {
 
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let e = Extent::of(p)?;
-        let fused = epilogue::fusable(p, e.columns);
-        let mut offer = Offer::plain(p);
-        offer.inputs.iter_mut().skip(1).for_each(|i| *i = None);
-        for r in epilogue::residuals(p, fused) {
-            offer.inputs[r] = Some(Layout::Plain);
-        }
-        offer.fused = fused;
-        offer.packed_bytes = e.packed(&columns(e.columns, 1)) * size_of::<f32>();
-        offer.packed_format = if e.transposed { "dense-f32-panels-nk" } else { "dense-f32-panels-kn" }.into();
-        offer.in_place = epilogue::residuals(p, fused).next();
-        out.push(offer);
+        out.push(Offer {
+            packed_bytes: e.packed(&columns(e.columns, 1)) * size_of::<f32>(),
+            packed_format: if e.transposed { "dense-f32-panels-nk" } else { "dense-f32-panels-kn" }.into(),
+            ..epilogue::offer(p, epilogue::fusable(p, e.columns), Layout::Plain, Layout::Plain)
+        });
         Ok(())
     }
 

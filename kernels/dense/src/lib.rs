@@ -15,6 +15,7 @@ mod matmul;
 mod panel;
 mod stamp;
 mod tile;
+mod tiled;
 mod unpacked;
 mod winograd;
 

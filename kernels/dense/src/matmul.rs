@@ -116,16 +116,11 @@ impl<S: Simd> Kernel for MatMul<S> {
         // The channels of an epilogue run along the last axis of the output, which a vector on the right takes away.
         let channels = p.output(0).and_then(|y| y.shape.last().copied());
         let fused = if channels == Some(e.columns) { epilogue::fusable(p, e.columns) } else { 0 };
-        let mut offer = Offer::plain(p);
-        offer.inputs.iter_mut().skip(2).for_each(|i| *i = None);
-        for r in epilogue::residuals(p, fused) {
-            offer.inputs[r] = Some(Layout::Plain);
-        }
+        let mut offer = epilogue::offer(p, fused, Layout::Plain, Layout::Plain);
+        offer.inputs[1] = Some(Layout::Plain);
         let widest = columns(e.columns, 1).iter().filter(|c| is_packed(c, e.rows)).map(Columns::width).max();
         let per_worker = widest.unwrap_or(0).checked_mul(e.depth * size_of::<f32>());
         offer.scratch = Scratch { shared: 0, per_worker: per_worker.ok_or("the sum is too long")? };
-        offer.fused = fused;
-        offer.in_place = epilogue::residuals(p, fused).next();
         out.push(offer);
         Ok(())
     }

@@ -53,15 +53,7 @@ impl<S: Simd> Kernel for Unpacked<S> {
 
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let e = extent(p)?;
-        let fused = epilogue::fusable(p, e.columns);
-        let mut offer = Offer::plain(p);
-        offer.inputs.iter_mut().skip(1).for_each(|i| *i = None);
-        for r in epilogue::residuals(p, fused) {
-            offer.inputs[r] = Some(Layout::Plain);
-        }
-        offer.fused = fused;
-        offer.in_place = epilogue::residuals(p, fused).next();
-        out.push(offer);
+        out.push(epilogue::offer(p, epilogue::fusable(p, e.columns), Layout::Plain, Layout::Plain));
         Ok(())
     }
 

@@ -7,8 +7,7 @@ use crate::{
 };
 use paring_core::{Layout, Op};
 use paring_kernel::{
-    Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
-    Scratch,
+    Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch,
 };
 use paring_simd::Simd;
 use std::sync::Arc;
@@ -53,23 +52,14 @@ pub(super) fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let lanes = lower::lanes(layout).ok_or_else(|| Reject::because("only plain layout and blocks of eight"))?;
         let walk = g.walk(lanes);
         let (packed, _) = g.sizes(walk).ok_or_else(|| Reject::because("the weights are too large"))?;
-        let mut inputs = vec![None; p.inputs.len()];
-        inputs[0] = Some(layout);
-        for r in epilogue::residuals(p, fused) {
-            inputs[r] = Some(Layout::Blocked(8));
-        }
         let shared = engine::halo(&g, lanes).map_or(0, |h| h.elements() * size_of::<f32>());
         let kind = if g.transposed { "deconv" } else { "conv" };
         out.push(Offer {
-            inputs,
-            outputs: vec![Layout::Blocked(8); p.outputs.len()],
-            fused,
             scratch: Scratch { shared, per_worker: 0 },
             packed_bytes: packed * size_of::<f32>(),
             packed_format: packed_format(&g, kind, walk).into(),
-            numerics: NumericClass::Reassociated,
-            in_place: epilogue::residuals(p, fused).next(),
             variant: variant as u32,
+            ..epilogue::offer(p, fused, layout, Layout::Blocked(8))
         });
     }
     Ok(())

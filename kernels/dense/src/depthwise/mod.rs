@@ -15,8 +15,7 @@ use crate::{
 use engine::{Engine, Extents};
 use paring_core::{AlignedBuf, Layout, Op};
 use paring_kernel::{
-    Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
-    Scratch,
+    Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch,
 };
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
@@ -64,21 +63,11 @@ impl<S: Simd> Kernel for Depthwise<S> {
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let e = extents(p)?;
         let fused = epilogue::fusable(p, e.outputs);
-        let mut inputs = vec![None; p.inputs.len()];
-        inputs[0] = Some(BLOCKED);
-        for r in epilogue::residuals(p, fused) {
-            inputs[r] = Some(BLOCKED);
-        }
         out.push(Offer {
-            inputs,
-            outputs: vec![BLOCKED; p.outputs.len()],
-            fused,
             scratch: Scratch { shared: 0, per_worker: e.gathered() * size_of::<f32>() },
             packed_bytes: e.blocks() * e.taps() * LANES * size_of::<f32>(),
             packed_format: "depthwise-f32-8".into(),
-            numerics: NumericClass::Reassociated,
-            in_place: epilogue::residuals(p, fused).next(),
-            variant: 0,
+            ..epilogue::offer(p, fused, BLOCKED, BLOCKED)
         });
         Ok(())
     }

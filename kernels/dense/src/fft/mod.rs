@@ -13,16 +13,15 @@ mod plan;
 mod transform;
 
 use crate::{
-    epilogue::{self, Epilogue},
     stamp::{self, generic_kernel, stamp},
+    tiled::{self, Layer},
 };
 use engine::Engine;
-use paring_core::{AlignedBuf, Layout};
+use paring_core::AlignedBuf;
 use paring_kernel::{
-    Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
-    Scratch,
+    Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch,
 };
-use paring_simd::{LANES, Simd};
+use paring_simd::Simd;
 use plan::Plan;
 use std::sync::Arc;
 
@@ -39,8 +38,6 @@ stamp! {
     ["Conv"],
     Transformed
 }
-
-const BLOCKED: Layout = Layout::Blocked(LANES as u8);
 
 /// What differs between tiles.
 struct Tiling {
@@ -74,25 +71,14 @@ impl<S: Simd> Kernel for FftConv<S> {
                     continue;
                 }
             };
-            let fused = epilogue::fusable(p, plan.outputs);
-            let mut inputs = vec![None; p.inputs.len()];
-            inputs[0] = Some(BLOCKED);
-            for r in epilogue::residuals(p, fused) {
-                inputs[r] = Some(BLOCKED);
-            }
             out.push(Offer {
-                inputs,
-                outputs: vec![BLOCKED; p.outputs.len()],
-                fused,
                 scratch: Scratch {
-                    shared: plan.scratch() * size_of::<f32>(),
+                    shared: plan.grid.scratch() * size_of::<f32>(),
                     per_worker: transform::memory(tiling.n) * size_of::<f32>(),
                 },
-                packed_bytes: plan.weights() * size_of::<f32>(),
                 packed_format: format!("{}-{:?}", tiling.format, plan.window).into(),
-                numerics: NumericClass::Transformed,
-                in_place: epilogue::residuals(p, fused).next(),
                 variant: variant as u32,
+                ..tiled::offer(p, &plan.grid)
             });
         }
         why.filter(|_| out.len() == before).map_or(Ok(()), Err)
@@ -100,35 +86,19 @@ impl<S: Simd> Kernel for FftConv<S> {
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let Ok((tiling, plan)) = chosen(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        let rate = stamp::rate::<S>(m);
-        let tiles = plan.all_tiles() as f64;
-        let macs = tiles * (plan.planes() * plan.inputs) as f64 * plan.width() as f64;
-        // Sixteen multiply-adds per cycle at best.
-        let cycle = 16.0 / rate;
-        let (blocks_in, blocks_out) = ((plan.depth() / LANES) as f64, (plan.width() / LANES) as f64);
-        let transforms = tiles * (blocks_in * tiling.cycles.0 + blocks_out * tiling.cycles.1) * cycle;
-        // Filling and draining the accumulators takes as long as some eight terms of the sum, and each product of
-        // a plane and a panel some forty cycles more.
-        let calls = (plan.planes() * plan.panels() * plan.blocks()) as f64 * 40.0 * cycle;
-        let multiply = macs * (1.0 + 8.0 / plan.inputs as f64) / (0.97 * rate) + calls;
-        let weights = m.weights(o.packed_bytes, plan.blocks());
         // Measured: a block of up to four times the second-level cache costs no time of its own, as its planes are
         // fetched while others are worked on; from fourteen times on it costs that of reading it five times.
-        let block = (plan.scratch() * size_of::<f32>()) as f64;
-        let share = ((block / m.l2 as f64 - 4.0) / 10.0).clamp(0.0, 1.0);
-        let spilt = share * 5.0 * block * plan.blocks() as f64 / m.l3_bandwidth;
-        let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;
-        let moved = bytes(p.input(0)) + bytes(p.output(0)) * (1 + epilogue::residuals(p, o.fused).count()) as f64;
-        // As for Winograd: reading ahead hides most of the weights' or of the products' time, whichever is less.
-        let ns = multiply.max(weights) + 0.25 * multiply.min(weights) + spilt + transforms + 300.0;
-        Cost { ns, bytes: moved + o.packed_bytes as f64 }
+        let block = (plan.grid.scratch() * size_of::<f32>()) as f64;
+        let spilt = 5.0 * ((block / m.l2 as f64 - 4.0) / 10.0).clamp(0.0, 1.0);
+        tiled::cost::<S>(p, o, m, &plan.grid, tiling.cycles, 40.0, spilt)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
         let (_, plan) = chosen(p, o)?;
         let weights = stamp::weights(p, 1)?;
         let taps: usize = plan.window.iter().product();
-        if weights.len() != plan.outputs * plan.inputs * taps || plan.weights() * size_of::<f32>() != o.packed_bytes {
+        let grid = &plan.grid;
+        if weights.len() != grid.outputs * grid.inputs * taps || grid.weights() * size_of::<f32>() != o.packed_bytes {
             return Err(KernelError::Problem("the offer is of another problem".into()));
         }
         let mut data = AlignedBuf::zeroed(o.packed_bytes)?;
@@ -138,13 +108,12 @@ impl<S: Simd> Kernel for FftConv<S> {
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let (_, plan) = chosen(p, o)?;
-        let epilogue = Epilogue::new(p, o.fused, plan.outputs, true)?;
-        let nothing = Epilogue::new(p, 0, plan.outputs, true)?;
+        let (tiling, plan) = chosen(p, o)?;
         let s = stamp::token::<S>()?;
-        Ok(match plan.n {
-            16 => Box::new(Engine::<S, 16>::new(s, plan, packed, epilogue, nothing)?),
-            _ => Box::new(Engine::<S, 32>::new(s, plan, packed, epilogue, nothing)?),
+        let layer = Layer::new(p, o, plan.grid, packed)?;
+        Ok(match tiling.n {
+            16 => Box::new(Engine::<S, 16> { s, layer }),
+            _ => Box::new(Engine::<S, 32> { s, layer }),
         })
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     fourier::{MOST, cosine, sine},
-    plan::{PANEL, Plan},
+    plan::{Plan, plane, real_plane},
 };
+use crate::tiled::PANEL;
 use paring_simd::{Simd, Task};
 
 /// Transforms `weights` in `f64`, rounds once, and lays them out as `[plane][panel][input][column]`.
@@ -29,16 +30,17 @@ impl Task for Pack<'_> {
     #[inline(always)]
     fn call<S: Simd>(self, _: S) {
         let Pack { plan, weights, packed } = self;
+        let grid = &plan.grid;
         let [down, across] = plan.window;
-        let (n, taps) = (plan.n, down * across);
+        let (n, taps) = (plan.n(), down * across);
         let scale = 1.0 / (n * n) as f64;
         let mut w = vec![[0.0; PANEL]; taps];
         let mut rows = vec![ZERO; down];
-        for panel in 0..plan.panels() {
-            let columns = PANEL.min(plan.outputs - panel * PANEL);
-            for input in 0..plan.inputs {
+        for panel in 0..grid.panels() {
+            let columns = PANEL.min(grid.outputs - panel * PANEL);
+            for input in 0..grid.inputs {
                 for column in 0..columns {
-                    let from = ((panel * PANEL + column) * plan.inputs + input) * taps;
+                    let from = ((panel * PANEL + column) * grid.inputs + input) * taps;
                     for (w, &x) in w.iter_mut().zip(&weights[from..from + taps]) {
                         w[column] = f64::from(x);
                     }
@@ -47,7 +49,7 @@ impl Task for Pack<'_> {
                     w[columns..].fill(0.0);
                 }
                 let mut put = |plane: usize, sum: &Columns, scale: f64| {
-                    let at = ((plane * plan.panels() + panel) * plan.inputs + input) * PANEL;
+                    let at = grid.weights_at(plane, panel, input);
                     for (to, v) in packed[at..][..PANEL].iter_mut().zip(sum) {
                         *to = (v * scale) as f32;
                     }
@@ -60,7 +62,7 @@ impl Task for Pack<'_> {
                     for k in 0..if own { n / 2 + 1 } else { n } {
                         let [c, d] = complex(&rows, k * (MOST / n));
                         if own && (k == 0 || k == n / 2) {
-                            put(plan.real_plane(k != 0, frequency != 0), &c, scale);
+                            put(real_plane(n, k != 0, frequency != 0), &c, scale);
                             continue;
                         }
                         let (mut less, mut more) = (c, c);
@@ -68,9 +70,9 @@ impl Task for Pack<'_> {
                             less[i] = d[i] - c[i];
                             more[i] = c[i] + d[i];
                         }
-                        let plane = plan.plane(k, frequency);
+                        let at = plane(n, k, frequency);
                         for (part, sum) in [c, less, more].iter().enumerate() {
-                            put(plane + part, sum, 0.5 * scale);
+                            put(at + part, sum, 0.5 * scale);
                         }
                     }
                 }

@@ -7,9 +7,9 @@
 
 use super::{
     fourier::{Line, forward, join, split, work},
-    plan::Plan,
+    plan::{plane, real_plane},
 };
-use crate::tile::Panel;
+use crate::{tile::Panel, tiled::Grid};
 use core::ops::Range;
 use paring_simd::{LANES, Simd};
 
@@ -52,11 +52,6 @@ impl Memory {
         let re = self.half.wrapping_add(2 * i * part(N));
         Line { re, im: re.wrapping_add(part(N)), step: LANES }
     }
-}
-
-/// Positions of a window of `n` from `at` on that lie within an axis of `extent` elements after `before` zeros.
-fn inside(at: usize, n: usize, before: usize, extent: usize) -> Range<usize> {
-    before.saturating_sub(at).min(n)..(before + extent).saturating_sub(at).min(n)
 }
 
 /// Stores the three parts of a complex value.
@@ -102,19 +97,17 @@ unsafe fn gather<S: Simd>(s: S, v: *const f32, step: usize) -> (S::V, S::V) {
 #[inline(always)]
 pub unsafe fn inputs<S: Simd, const N: usize>(
     s: S,
-    plan: &Plan,
+    grid: &Grid,
     x: &[f32],
     tile: usize,
     blocks: Range<usize>,
     v: *mut f32,
     own: *mut f32,
 ) {
-    let [height, width] = plan.input;
-    let (plane, all) = (height * width * LANES, plan.depth() / LANES);
-    let (sample, [row, column]) = plan.place(tile);
-    let rows = inside(row, N, plan.before[0], height);
-    let columns = inside(column, N, plan.before[1], width);
-    let at = (row.wrapping_sub(plan.before[0]).wrapping_mul(width)).wrapping_add(column.wrapping_sub(plan.before[1]));
+    let [height, width] = grid.input;
+    let (plane, all) = (height * width * LANES, grid.depth() / LANES);
+    let (sample, place) = grid.place(tile);
+    let ([rows, columns], at) = (grid.inside(place), grid.offset(place));
     let memory = Memory::new::<N>(own);
     for block in blocks {
         let x = x[(sample * all + block) * plane..][..plane].as_ptr().wrapping_add(at.wrapping_mul(LANES));
@@ -135,7 +128,7 @@ pub unsafe fn inputs<S: Simd, const N: usize>(
                     clear::<S, N>(s, &memory, 2 * pair);
                 }
             }
-            columns_to_planes::<S, N>(s, plan, &memory, v.add(block * LANES));
+            columns_to_planes::<S, N>(s, grid, &memory, v.add(block * LANES));
         }
     }
 }
@@ -215,15 +208,15 @@ unsafe fn clear<S: Simd, const N: usize>(s: S, memory: &Memory, row: usize) {
 /// # Safety
 /// `v` must be valid for writes in all planes.
 #[inline(always)]
-unsafe fn columns_to_planes<S: Simd, const N: usize>(s: S, plan: &Plan, memory: &Memory, v: *mut f32) {
-    let (step, line) = (plan.input_step(), memory.line);
+unsafe fn columns_to_planes<S: Simd, const N: usize>(s: S, grid: &Grid, memory: &Memory, v: *mut f32) {
+    let (step, line) = (grid.input_step(), memory.line);
     // SAFETY: the caller's promise.
     unsafe {
-        fetch::<S, N>(s, v.add(plan.plane(0, 1) * step), step);
+        fetch::<S, N>(s, v.add(plane(N, 0, 1) * step), step);
         for c in 1..N / 2 {
-            fetch::<S, N>(s, v.add(plan.plane(0, c) * step).wrapping_add(3 * N * step), step);
+            fetch::<S, N>(s, v.add(plane(N, 0, c) * step).wrapping_add(3 * N * step), step);
             forward::<S, N>(s, memory.column::<N>(c), line, memory.work);
-            let v = v.add(plan.plane(0, c) * step);
+            let v = v.add(plane(N, 0, c) * step);
             for k in 0..N {
                 spread(s, v.add(3 * k * step), step, line.load(s, k));
             }
@@ -231,13 +224,13 @@ unsafe fn columns_to_planes<S: Simd, const N: usize>(s: S, plan: &Plan, memory: 
         forward::<S, N>(s, memory.column::<N>(0), line, memory.work);
         for k in 1..N / 2 {
             let [a, b] = split(s, line.load(s, k), line.load(s, N - k));
-            spread(s, v.add(plan.plane(k, 0) * step), step, a);
-            spread(s, v.add(plan.plane(k, N / 2) * step), step, b);
+            spread(s, v.add(plane(N, k, 0) * step), step, a);
+            spread(s, v.add(plane(N, k, N / 2) * step), step, b);
         }
         for k in [0, N / 2] {
             let (a, b) = line.load(s, k);
-            s.store(v.add(plan.real_plane(k != 0, false) * step), a);
-            s.store(v.add(plan.real_plane(k != 0, true) * step), b);
+            s.store(v.add(real_plane(N, k != 0, false) * step), a);
+            s.store(v.add(real_plane(N, k != 0, true) * step), b);
         }
     }
 }
@@ -251,7 +244,7 @@ unsafe fn columns_to_planes<S: Simd, const N: usize>(s: S, plan: &Plan, memory: 
 #[inline(always)]
 pub unsafe fn outputs<S: Simd, const N: usize>(
     s: S,
-    plan: &Plan,
+    grid: &Grid,
     products: *const f32,
     tile: usize,
     block: usize,
@@ -259,14 +252,14 @@ pub unsafe fn outputs<S: Simd, const N: usize>(
     panel: &Panel<'_>,
     own: *mut f32,
 ) {
-    let [height, width] = plan.output;
-    let (sample, [row, column]) = plan.place(tile);
-    let (rows, columns) = (plan.m[0].min(height - row), plan.m[1].min(width - column));
+    let [height, width] = grid.output;
+    let (sample, [row, column]) = grid.place(tile);
+    let (rows, columns) = (grid.m[0].min(height - row), grid.m[1].min(width - column));
     let memory = Memory::new::<N>(own);
-    let all = plan.width() / LANES;
+    let all = grid.width() / LANES;
     // SAFETY: the tile's products and its pixels lie within their buffers.
     unsafe {
-        columns_from_planes::<S, N>(s, plan, products, &memory);
+        columns_from_planes::<S, N>(s, grid, products, &memory);
         let y = y.add((((sample * all + block) * height + row) * width + column) * LANES);
         for r in (0..rows).step_by(2) {
             pair_from_columns::<S, N>(s, &memory, r);
@@ -284,12 +277,12 @@ pub unsafe fn outputs<S: Simd, const N: usize>(
 /// # Safety
 /// `products` must be valid for reads in all planes.
 #[inline(always)]
-unsafe fn columns_from_planes<S: Simd, const N: usize>(s: S, plan: &Plan, products: *const f32, memory: &Memory) {
-    let (step, line) = (plan.product_step(), memory.line);
+unsafe fn columns_from_planes<S: Simd, const N: usize>(s: S, grid: &Grid, products: *const f32, memory: &Memory) {
+    let (step, line) = (grid.product_step(), memory.line);
     // SAFETY: the caller's promise.
     unsafe {
         for c in 1..N / 2 {
-            let v = products.add(plan.plane(0, c) * step);
+            let v = products.add(plane(N, 0, c) * step);
             fetch::<S, N>(s, v.wrapping_add(3 * N * step), step);
             for k in 0..N {
                 line.store(s, k, gather(s, v.add(3 * k * step), step));
@@ -297,15 +290,15 @@ unsafe fn columns_from_planes<S: Simd, const N: usize>(s: S, plan: &Plan, produc
             forward::<S, N>(s, line.swapped(), memory.column::<N>(c).swapped(), memory.work);
         }
         for k in 1..N / 2 {
-            let a = gather(s, products.add(plan.plane(k, 0) * step), step);
-            let b = gather(s, products.add(plan.plane(k, N / 2) * step), step);
+            let a = gather(s, products.add(plane(N, k, 0) * step), step);
+            let b = gather(s, products.add(plane(N, k, N / 2) * step), step);
             let [z, opposite] = join(s, a, b);
             line.store(s, k, z);
             line.store(s, N - k, opposite);
         }
         for k in [0, N / 2] {
-            let a = s.load(products.add(plan.real_plane(k != 0, false) * step));
-            let b = s.load(products.add(plan.real_plane(k != 0, true) * step));
+            let a = s.load(products.add(real_plane(N, k != 0, false) * step));
+            let b = s.load(products.add(real_plane(N, k != 0, true) * step));
             line.store(s, k, (a, b));
         }
         forward::<S, N>(s, line.swapped(), memory.column::<N>(0).swapped(), memory.work);

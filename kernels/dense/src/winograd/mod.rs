@@ -11,17 +11,16 @@ mod scheme;
 mod transform;
 
 use crate::{
-    epilogue::{self, Epilogue},
     stamp::{self, stamp},
+    tiled::{self, Layer},
 };
 use core::marker::PhantomData;
 use engine::Engine;
-use paring_core::{AlignedBuf, Layout};
+use paring_core::AlignedBuf;
 use paring_kernel::{
-    Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
-    Scratch,
+    Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch,
 };
-use paring_simd::{LANES, Simd};
+use paring_simd::Simd;
 use plan::{Axes, Plan};
 use scheme::{F2x3, F2x5, F4x3, F4x5, F4x7, F6x3, Scheme};
 use std::sync::Arc;
@@ -73,8 +72,6 @@ winograd! {
         "Winograd convolution F(4, 7) of windows of 1 x 7 or 7 x 1: 2.8 times fewer multiplications";
 }
 
-const BLOCKED: Layout = Layout::Blocked(LANES as u8);
-
 /// Variants of offers: whether workers share blocks of tiles.
 const VARIANTS: [bool; 2] = [false, true];
 
@@ -91,27 +88,16 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
             if !shared && !plan.is_divisible() {
                 continue;
             }
-            let fused = epilogue::fusable(p, plan.outputs);
-            let mut inputs = vec![None; p.inputs.len()];
-            inputs[0] = Some(BLOCKED);
-            for r in epilogue::residuals(p, fused) {
-                inputs[r] = Some(BLOCKED);
-            }
-            let bytes = plan.scratch() * size_of::<f32>();
+            let bytes = plan.grid.scratch() * size_of::<f32>();
             out.push(Offer {
-                inputs,
-                outputs: vec![BLOCKED; p.outputs.len()],
-                fused,
                 scratch: if shared {
                     Scratch { shared: bytes, per_worker: 0 }
                 } else {
                     Scratch { shared: 0, per_worker: bytes }
                 },
-                packed_bytes: plan.weights() * size_of::<f32>(),
                 packed_format: packed_format::<F, N, M>(&plan).into(),
-                numerics: NumericClass::Transformed,
-                in_place: epilogue::residuals(p, fused).next(),
                 variant: variant as u32,
+                ..tiled::offer(p, &plan.grid)
             });
         }
         Ok(())
@@ -119,35 +105,20 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let Ok(plan) = chosen::<N, M, SQUARE>(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        let rate = stamp::rate::<S>(m);
-        let tiles = plan.all_tiles() as f64;
-        let macs = tiles * (plan.positions() * plan.inputs) as f64 * plan.width() as f64;
-        // Sixteen multiply-adds per cycle at best.
-        let cycle = 16.0 / rate;
-        let (blocks_in, blocks_out) = ((plan.depth() / LANES) as f64, (plan.width() / LANES) as f64);
         // A line takes one of the transforms that a square takes along both axes.
         let share = if SQUARE { 1.0 } else { 0.5 / N as f64 };
-        let transforms = tiles * (blocks_in * F::CYCLES.0 + blocks_out * F::CYCLES.1) * cycle * share;
-        // Filling and draining the accumulators takes as long as some eight terms of the sum.
-        let multiply = macs * (1.0 + 8.0 / plan.inputs as f64) / (0.97 * rate);
-        // Weights are read once for each block; a block that leaves the second-level cache is written and read twice
-        // from the next.
-        let weights = m.weights(o.packed_bytes, plan.blocks());
-        let block = (plan.scratch() * size_of::<f32>()) as f64;
-        let spilt = if block > 2.0 * m.l2 as f64 { 4.0 * block * plan.blocks() as f64 / m.l3_bandwidth } else { 0.0 };
-        let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;
-        let moved = bytes(p.input(0)) + bytes(p.output(0)) * (1 + epilogue::residuals(p, o.fused).count()) as f64;
-        // Measured: reading ahead hides all but a quarter of the weights' or of the products' time, whichever is less,
-        // but nothing of what is spilt.
-        let ns = multiply.max(weights) + 0.25 * multiply.min(weights) + spilt + transforms + 300.0;
-        Cost { ns, bytes: moved + o.packed_bytes as f64 }
+        let cycles = (F::CYCLES.0 * share, F::CYCLES.1 * share);
+        // A block that leaves the second-level cache is written and read twice from the next.
+        let spilt = plan.grid.scratch() * size_of::<f32>() > 2 * m.l2;
+        tiled::cost::<S>(p, o, m, &plan.grid, cycles, 0.0, if spilt { 4.0 } else { 0.0 })
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
         let plan = chosen::<N, M, SQUARE>(p, o)?;
         let weights = stamp::weights(p, 1)?;
         let taps: usize = plan.axes.extent(F::TAPS).iter().product();
-        if weights.len() != plan.outputs * plan.inputs * taps || plan.weights() * size_of::<f32>() != o.packed_bytes {
+        let grid = &plan.grid;
+        if weights.len() != grid.outputs * grid.inputs * taps || grid.weights() * size_of::<f32>() != o.packed_bytes {
             return Err(KernelError::Problem("the offer is of another problem".into()));
         }
         let mut data = AlignedBuf::zeroed(o.packed_bytes)?;
@@ -163,9 +134,10 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let plan = chosen::<N, M, SQUARE>(p, o)?;
-        let epilogue = Epilogue::new(p, o.fused, plan.outputs, true)?;
-        let nothing = Epilogue::new(p, 0, plan.outputs, true)?;
-        Ok(Box::new(Engine::<S, F, N, M>::new(stamp::token::<S>()?, plan, packed, epilogue, nothing)?))
+        let Plan { grid, axes, shared } = plan;
+        let layer = Layer::new(p, o, grid, packed)?;
+        let engine: Engine<S, F, N, M> = Engine { s: stamp::token()?, layer, axes, shared, scheme: PhantomData };
+        Ok(Box::new(engine))
     }
 }
 

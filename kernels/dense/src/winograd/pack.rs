@@ -1,9 +1,10 @@
 //! Transforms weights, sixteen output channels at a time.
 
 use super::{
-    plan::{Axes, PANEL, Plan},
+    plan::{Axes, Plan},
     scheme::{MOST, Scheme},
 };
+use crate::tiled::PANEL;
 use core::marker::PhantomData;
 use paring_simd::{Simd, Task};
 
@@ -23,20 +24,20 @@ impl<F: Scheme<N, M>, const N: usize, const M: usize> Task for Pack<'_, F, N, M>
 
     #[inline(always)]
     fn call<S: Simd>(self, _: S) {
-        let (plan, g) = (self.plan, F::weights());
+        let (plan, grid, g) = (self.plan, &self.plan.grid, F::weights());
         let [down, across] = plan.axes.extent(F::TAPS);
         let taps = down * across;
-        for panel in 0..plan.panels() {
-            let columns = PANEL.min(plan.outputs - panel * PANEL);
-            for input in 0..plan.inputs {
+        for panel in 0..grid.panels() {
+            let columns = PANEL.min(grid.outputs - panel * PANEL);
+            for input in 0..grid.inputs {
                 let mut w = [[0.0; PANEL]; MOST * MOST];
                 for column in 0..columns {
-                    let from = ((panel * PANEL + column) * plan.inputs + input) * taps;
+                    let from = ((panel * PANEL + column) * grid.inputs + input) * taps;
                     for (w, &x) in w.iter_mut().zip(&self.weights[from..from + taps]) {
                         w[column] = f64::from(x);
                     }
                 }
-                let at = |position: usize| ((position * plan.panels() + panel) * plan.inputs + input) * PANEL;
+                let at = |position: usize| grid.weights_at(position, panel, input);
                 if plan.axes != Axes::Both {
                     for p in 0..N {
                         store(combine(&g[p][..taps], &w, 1), &mut self.packed[at(p)..]);

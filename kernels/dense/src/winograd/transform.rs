@@ -1,24 +1,9 @@
 //! Input and output transforms, eight channels at a time, straight from and to blocks of eight channels.
 
-use super::{
-    plan::{Axes, Plan},
-    scheme::Scheme,
-};
-use crate::tile::Panel;
+use super::{plan::Axes, scheme::Scheme};
+use crate::{tile::Panel, tiled::Grid};
 use core::ops::Range;
 use paring_simd::{LANES, Simd};
-
-/// The sample and the first output row and column of a tile.
-fn place(plan: &Plan, tile: usize) -> (usize, usize, usize) {
-    let [down, across] = plan.tiles;
-    let (row, column) = (tile / across, tile % across);
-    (row / down, row % down * plan.m[0], column * plan.m[1])
-}
-
-/// Positions of a window of `n` from `at` on that lie within an axis of `extent` elements after `before` zeros.
-fn inside(at: usize, n: usize, before: usize, extent: usize) -> Range<usize> {
-    before.saturating_sub(at).min(n)..(before + extent).saturating_sub(at).min(n)
-}
 
 /// The inputs of one tile and eight channels.
 struct Window<'a> {
@@ -50,30 +35,29 @@ impl Window<'_> {
 #[inline(always)]
 pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     s: S,
-    plan: &Plan,
+    grid: &Grid,
+    axes: Axes,
     x: &[f32],
     tiles: Range<usize>,
     first: usize,
     v: *mut f32,
 ) {
-    let [height, width] = plan.input;
-    let (plane, blocks) = (height * width * LANES, plan.depth() / LANES);
+    let [height, width] = grid.input;
+    let (plane, blocks) = (height * width * LANES, grid.depth() / LANES);
     for tile in tiles {
-        let (sample, row, column) = place(plan, tile);
-        let inside = [inside(row, plan.n[0], plan.before[0], height), inside(column, plan.n[1], plan.before[1], width)];
-        let whole = inside[0].len() == plan.n[0] && inside[1].len() == plan.n[1];
-        let at =
-            (row.wrapping_sub(plan.before[0]).wrapping_mul(width)).wrapping_add(column.wrapping_sub(plan.before[1]));
+        let (sample, place) = grid.place(tile);
+        let (inside, at) = (grid.inside(place), grid.offset(place));
+        let whole = inside[0].len() == grid.n[0] && inside[1].len() == grid.n[1];
         for block in 0..blocks {
             let x = x[(sample * blocks + block) * plane..][..plane].as_ptr().wrapping_add(at.wrapping_mul(LANES));
             let window = Window { x, row_step: width * LANES, inside: &inside };
             // SAFETY: only rows and columns within the plane are read; the block of `v` has room for every tile.
             unsafe {
-                let v = v.add((tile - first) * plan.depth() + block * LANES);
-                match (plan.axes, whole) {
-                    (Axes::Both, true) => square::<S, F, N, M, false>(s, &window, v, plan.input_step()),
-                    (Axes::Both, false) => square::<S, F, N, M, true>(s, &window, v, plan.input_step()),
-                    (axes, _) => line::<S, F, N, M>(s, &window, axes, v, plan.input_step()),
+                let v = v.add((tile - first) * grid.depth() + block * LANES);
+                match (axes, whole) {
+                    (Axes::Both, true) => square::<S, F, N, M, false>(s, &window, v, grid.input_step()),
+                    (Axes::Both, false) => square::<S, F, N, M, true>(s, &window, v, grid.input_step()),
+                    (axes, _) => line::<S, F, N, M>(s, &window, axes, v, grid.input_step()),
                 }
             }
         }
@@ -146,25 +130,26 @@ unsafe fn line<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
 #[inline(always)]
 pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     s: S,
-    plan: &Plan,
+    grid: &Grid,
+    axes: Axes,
     products: *const f32,
     tiles: Range<usize>,
     first: usize,
     y: *mut f32,
     panel: impl Fn(usize) -> Panel<'a>,
 ) {
-    let [height, width] = plan.output;
-    let (blocks, step) = (plan.width() / LANES, plan.product_step());
+    let [height, width] = grid.output;
+    let (blocks, step) = (grid.width() / LANES, grid.product_step());
     for block in 0..blocks {
         let panel = panel(block);
         for tile in tiles.clone() {
-            let (sample, row, column) = place(plan, tile);
-            let (rows, columns) = (plan.m[0].min(height - row), plan.m[1].min(width - column));
+            let (sample, [row, column]) = grid.place(tile);
+            let (rows, columns) = (grid.m[0].min(height - row), grid.m[1].min(width - column));
             // SAFETY: the tile's products and its pixels lie within their buffers.
             unsafe {
-                let products = products.add((tile - first) * plan.width() + block * LANES);
+                let products = products.add((tile - first) * grid.width() + block * LANES);
                 let y = y.add((((sample * blocks + block) * height + row) * width + column) * LANES);
-                if plan.axes == Axes::Both {
+                if axes == Axes::Both {
                     let row_step = width * LANES;
                     square_output::<S, F, N, M>(s, products, step, &panel, y, row_step, rows, columns);
                     continue;
@@ -173,7 +158,7 @@ pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usi
                 for i in 0..N {
                     m[i] = s.load(products.add(i * step));
                 }
-                let pixel_step = if plan.axes == Axes::Across { LANES } else { width * LANES };
+                let pixel_step = if axes == Axes::Across { LANES } else { width * LANES };
                 finish::<S, M>(s, &panel, F::output(s, m), y, pixel_step, rows * columns);
             }
         }
