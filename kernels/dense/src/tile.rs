@@ -28,7 +28,7 @@ pub const BLOCKS: u8 = 1;
 pub const CHANNELS: u8 = 2;
 
 /// Elements of a cache line.
-const LINE: usize = 16;
+pub const LINE: usize = 16;
 
 /// Terms after which a running sum is put aside: rounding errors of very long sums grow with their length.
 const CHUNK: usize = 2048;

@@ -1,14 +1,19 @@
 //! Input and output transforms, eight channels at a time, straight from and to blocks of eight channels.
 
 use super::{plan::Axes, scheme::Scheme};
-use crate::{tile::Panel, tiled::Grid};
-use core::ops::Range;
+use crate::{
+    tile::{LINE, Panel},
+    tiled::Grid,
+};
+use core::{mem::MaybeUninit, ops::Range};
 use paring_simd::{LANES, Simd};
 
 /// The inputs of one tile and eight channels.
 struct Window<'a> {
     /// The first, which may lie outside the input and is only read within it.
     x: *const f32,
+    /// The first of the window that is wanted next.
+    next: *const f32,
     /// Elements from one row to the next.
     row_step: usize,
     /// Rows and columns within the input; the others are zeros.
@@ -16,6 +21,14 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
+    /// Fetches row `r` of `n` columns of what is wanted next.
+    #[inline(always)]
+    fn fetch<S: Simd>(&self, s: S, r: usize, n: usize) {
+        for i in 0..n * LANES / LINE {
+            s.prefetch(self.next.wrapping_add(r * self.row_step + i * LINE));
+        }
+    }
+
     /// # Safety
     /// The window must lie as its ranges say.
     #[inline(always)]
@@ -25,6 +38,34 @@ impl Window<'_> {
         }
         // SAFETY: within the input.
         unsafe { s.load(self.x.wrapping_add(row * self.row_step + column * LANES)) }
+    }
+}
+
+/// A tile of `R` rows and `C` columns that was transformed along its columns. Not initialised: clearing it takes a fifth
+/// of the time of a transform.
+struct Half<S: Simd, const R: usize, const C: usize>([MaybeUninit<[S::V; C]>; R]);
+
+impl<S: Simd, const R: usize, const C: usize> Half<S, R, C> {
+    #[inline(always)]
+    fn new() -> Self {
+        Half([const { MaybeUninit::uninit() }; R])
+    }
+
+    #[inline(always)]
+    fn set_column(&mut self, c: usize, column: [S::V; R]) {
+        assert!(c < C);
+        for r in 0..R {
+            // SAFETY: within the row.
+            unsafe { self.0[r].as_mut_ptr().cast::<S::V>().add(c).write(column[r]) };
+        }
+    }
+
+    /// # Safety
+    /// Every column must have been set.
+    #[inline(always)]
+    unsafe fn row(&self, r: usize) -> [S::V; C] {
+        // SAFETY: the caller's promise.
+        unsafe { self.0[r].assume_init_read() }
     }
 }
 
@@ -50,7 +91,8 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
         let whole = inside[0].len() == grid.n[0] && inside[1].len() == grid.n[1];
         for block in 0..blocks {
             let x = x[(sample * blocks + block) * plane..][..plane].as_ptr().wrapping_add(at.wrapping_mul(LANES));
-            let window = Window { x, row_step: width * LANES, inside: &inside };
+            let next = x.wrapping_add(if block + 1 < blocks { plane } else { M * LANES });
+            let window = Window { x, next, row_step: width * LANES, inside: &inside };
             // SAFETY: only rows and columns within the plane are read; the block of `v` has room for every tile.
             unsafe {
                 let v = v.add((tile - first) * grid.depth() + block * LANES);
@@ -75,21 +117,19 @@ unsafe fn square<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const
     v: *mut f32,
     step: usize,
 ) {
-    let zero = s.splat(0.0);
-    let mut half = [[zero; N]; N];
+    let mut half = Half::<S, N, N>::new();
     for c in 0..N {
-        let mut d = [zero; N];
+        let mut d = [s.splat(0.0); N];
         for r in 0..N {
             // SAFETY: the caller's promise.
             d[r] = unsafe { window.load::<S, EDGE>(s, r, c) };
         }
-        let d = F::input(s, d);
-        for r in 0..N {
-            half[r][c] = d[r];
-        }
+        window.fetch(s, c, N);
+        half.set_column(c, F::input(s, d));
     }
     for r in 0..N {
-        let d = F::input(s, half[r]);
+        // SAFETY: every column was set.
+        let d = F::input(s, unsafe { half.row(r) });
         for c in 0..N {
             // SAFETY: the caller's promise.
             unsafe { s.store(v.add((r * N + c) * step), d[c]) };
@@ -180,22 +220,24 @@ unsafe fn square_output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize
     rows: usize,
     columns: usize,
 ) {
-    let zero = s.splat(0.0);
-    let mut half = [[zero; N]; M];
+    let mut half = Half::<S, M, N>::new();
     for c in 0..N {
-        let mut d = [zero; N];
+        let mut d = [s.splat(0.0); N];
         for r in 0..N {
             // SAFETY: the caller's promise.
             d[r] = unsafe { s.load(products.add((r * N + c) * step)) };
         }
-        let d = F::output(s, d);
-        for r in 0..M {
-            half[r][c] = d[r];
-        }
+        half.set_column(c, F::output(s, d));
     }
     for r in 0..rows {
-        // SAFETY: the caller's promise.
-        unsafe { finish::<S, M>(s, panel, F::output(s, half[r]), y.add(r * row_step), LANES, columns) };
+        // SAFETY: the caller's promise; every column was set.
+        unsafe {
+            let y = y.add(r * row_step);
+            for i in 0..M * LANES / LINE {
+                s.prefetch(y.wrapping_add(M * LANES + i * LINE));
+            }
+            finish::<S, M>(s, panel, F::output(s, half.row(r)), y, LANES, columns)
+        };
     }
 }
 
