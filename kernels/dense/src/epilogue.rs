@@ -308,8 +308,12 @@ impl Task for General<'_> {
         for step in &e.steps {
             self.step(s, step);
         }
+        let in_place = core::ptr::eq(self.values.rows, self.y);
         for h in 0..self.vectors {
             let lanes = self.lanes(h);
+            if in_place && lanes == LANES {
+                continue;
+            }
             let (from, to) = (self.column(h), self.panel.column(h));
             for (&row, &y) in self.values.rows.iter().zip(self.y) {
                 let (row, y) = (row.wrapping_add(from), y.wrapping_add(to));
@@ -320,7 +324,7 @@ impl Task for General<'_> {
                         for lane in 0..if e.padded { LANES } else { lanes } {
                             *y.add(lane) = if lane < lanes { *row.add(lane) } else { 0.0 };
                         }
-                    } else if row != y {
+                    } else {
                         s.store(y, s.load(row));
                     }
                 }
@@ -382,18 +386,21 @@ impl General<'_> {
                         for h in 0..self.vectors {
                             let column = self.column(h);
                             for rows in self.values.rows.chunks(TOGETHER) {
+                                // What is missing of the last few repeats the last: a condition at the stores would have
+                                // the compiler take the vectors apart, each to where it is wanted.
+                                let mut at = [rows[0].wrapping_add(column); TOGETHER];
+                                for i in 1..TOGETHER {
+                                    at[i] = rows[i.min(rows.len() - 1)].wrapping_add(column);
+                                }
                                 let mut $v = [s.splat(0.0); TOGETHER];
-                                let last = rows.len() - 1;
                                 // SAFETY: eight elements of the values, initialised by whoever made them.
                                 unsafe {
                                     for i in 0..TOGETHER {
-                                        $v[i] = s.load(rows[i.min(last)].wrapping_add(column));
+                                        $v[i] = s.load(at[i]);
                                     }
                                     let value = $value;
                                     for i in 0..TOGETHER {
-                                        if i <= last {
-                                            s.store(rows[i].wrapping_add(column), value[i]);
-                                        }
+                                        s.store(at[i], value[i]);
                                     }
                                 }
                             }
