@@ -308,13 +308,22 @@ impl Tile {
     unsafe fn run<S: Simd, F: Function>(&self, s: S) {
         // SAFETY: the caller's promise.
         unsafe {
-            if self.cols == LANES && self.splat == [false, false] && self.row[1] == 0 {
+            if self.cols == LANES && self.splat == [false, false] {
                 // One vector against every pixel of a block of channels.
-                let b = s.load(self.b);
-                for r in 0..self.rows {
-                    s.store(self.y.add(r * LANES), F::f(s, s.load(self.a.add(r * self.row[0])), b));
+                if self.row[0] == 0 {
+                    let a = s.load(self.a);
+                    for r in 0..self.rows {
+                        s.store(self.y.add(r * LANES), F::f(s, a, s.load(self.b.add(r * self.row[1]))));
+                    }
+                    return;
                 }
-                return;
+                if self.row[1] == 0 {
+                    let b = s.load(self.b);
+                    for r in 0..self.rows {
+                        s.store(self.y.add(r * LANES), F::f(s, s.load(self.a.add(r * self.row[0])), b));
+                    }
+                    return;
+                }
             }
             for r in 0..self.rows {
                 let (a, b) = (self.a.add(r * self.row[0]), self.b.add(r * self.row[1]));
