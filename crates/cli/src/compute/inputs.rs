@@ -128,7 +128,7 @@ fn floats(dtype: DType, shape: &[usize], x: &[f64]) -> Result<Tensor> {
     tensor.map_err(Failure::said)
 }
 
-/// Normal floats, whole bytes, small non-negative integers (which may be indices), booleans.
+/// Normal floats, whole bytes, 0 and 1 in wider integers (valid as an index, a mask or a kind of token), booleans.
 pub fn random_tensor(dtype: DType, shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
     let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     let elements = elements.filter(|&n| dtype.bytes(n).is_some_and(|b| b <= data::DEFAULT_LIMIT));
@@ -141,12 +141,12 @@ pub fn random_tensor(dtype: DType, shape: &[usize], rng: &mut Rng) -> Result<Ten
         DType::Bool => Tensor::from_bools(shape, &whole(1).iter().map(|&x| x != 0).collect::<Vec<_>>()),
         DType::U8 => Tensor::new(shape, &whole(255).iter().map(|&x| x as u8).collect::<Vec<_>>()),
         DType::I8 => Tensor::new(shape, &whole(255).iter().map(|&x| x as u8 as i8).collect::<Vec<_>>()),
-        DType::I16 => Tensor::new(shape, &whole(7).iter().map(|&x| x as i16).collect::<Vec<_>>()),
-        DType::U16 => Tensor::new(shape, &whole(7).iter().map(|&x| x as u16).collect::<Vec<_>>()),
-        DType::I32 => Tensor::new(shape, &whole(7).iter().map(|&x| x as i32).collect::<Vec<_>>()),
-        DType::U32 => Tensor::new(shape, &whole(7).iter().map(|&x| x as u32).collect::<Vec<_>>()),
-        DType::I64 => Tensor::new(shape, &whole(7).iter().map(|&x| x as i64).collect::<Vec<_>>()),
-        DType::U64 => Tensor::new(shape, &whole(7)),
+        DType::I16 => Tensor::new(shape, &whole(1).iter().map(|&x| x as i16).collect::<Vec<_>>()),
+        DType::U16 => Tensor::new(shape, &whole(1).iter().map(|&x| x as u16).collect::<Vec<_>>()),
+        DType::I32 => Tensor::new(shape, &whole(1).iter().map(|&x| x as i32).collect::<Vec<_>>()),
+        DType::U32 => Tensor::new(shape, &whole(1).iter().map(|&x| x as u32).collect::<Vec<_>>()),
+        DType::I64 => Tensor::new(shape, &whole(1).iter().map(|&x| x as i64).collect::<Vec<_>>()),
+        DType::U64 => Tensor::new(shape, &whole(1)),
         other => return Err(Failure::usage(format!("no random numbers for inputs of type {other}"))),
     };
     tensor.map_err(Failure::said)
