@@ -11,6 +11,7 @@ mod epilogue;
 mod fft;
 mod fully_connected;
 mod gemm;
+mod im2col;
 mod matmul;
 mod panel;
 mod stamp;
@@ -53,6 +54,9 @@ pub static KERNELS: &[&dyn Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     &fft::FFT_AVX2,
     &fft::FFT_PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    &im2col::IM2COL_AVX2,
+    &im2col::IM2COL_PORTABLE,
     #[cfg(target_arch = "x86_64")]
     &conv::TRANSPOSED_AVX2,
     &conv::TRANSPOSED_PORTABLE,

@@ -86,6 +86,20 @@ fn convolutions(m: &mut Maker) {
     let tall = ConvAttrs { kernel: vec![3, 1], padding: around(0), ..conv(1, 1, 1, around(0), 1) };
     let x = m.rng.images(8);
     convolution(m, x, 8, tall);
+    // Weights that are known only while running, and more axes than images have.
+    for (groups, select) in [(1, None), (2, None), (2, Some((0..8).rev().collect()))] {
+        let (x, w) = (m.rng.floats(&[2, 8, 7, 6]), m.rng.uniform(&[6, 8 / groups, 3, 3], -1.0, 1.0));
+        m.add1(Op::Conv(ConvAttrs { select, ..conv(3, 1, 1, around(1), groups) }), vec![given(x), given(w)]);
+    }
+    let four = ConvAttrs {
+        kernel: vec![2, 3, 1, 3],
+        stride: vec![1, 2, 1, 1],
+        dilation: vec![2, 1, 1, 1],
+        padding: Padding::SameUpper,
+        groups: 1,
+        select: None,
+    };
+    convolution(m, vec![1, 3, 5, 4, 3, 9], 7, four);
     // Windows of one row or column.
     for (kernel, pad) in [([1, 3], [0, 1]), ([1, 7], [0, 3]), ([7, 1], [3, 0])] {
         let padding = Padding::Explicit { before: pad.to_vec(), after: pad.to_vec() };

@@ -1,9 +1,7 @@
 //! Convolutions brought to three spatial axes and checked.
 
-use paring_core::{
-    DType,
-    op::{ConvAttrs, ConvTransposeAttrs},
-};
+use super::extent::{Extent, attributes, product, shapes};
+use paring_core::op::{ConvAttrs, ConvTransposeAttrs};
 use paring_kernel::{Problem, Reject};
 
 /// One weight position of a phase.
@@ -71,35 +69,13 @@ fn lift(v: &[usize], fill: usize) -> [usize; 3] {
     out
 }
 
-fn product(v: &[usize]) -> Option<usize> {
-    v.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= isize::MAX as usize / 64)
-}
-
-/// The shapes of `x`, `w` and the output, checked to be of one rank with one to three spatial axes.
-fn shapes(p: &Problem) -> Result<[&[usize]; 3], Reject> {
-    let missing = || Reject::because("an operand is missing");
-    let (x, w) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);
-    let y = p.output(0).ok_or_else(|| Reject::because("nobody wants the output"))?;
-    if [x.dtype, w.dtype, y.dtype].iter().any(|&d| d != DType::F32) {
-        return Err(Reject::because("only f32"));
-    }
-    if w.constant.is_none() {
+/// Refuses what this engine cannot serve: weights that it cannot pack, and more than three spatial axes.
+fn servable(p: &Problem, axes: usize) -> Result<(), Reject> {
+    if p.constant(1).is_none() {
         return Err(Reject::because("the weights are not constant"));
     }
-    let rank = x.shape.len();
-    if !(3..=5).contains(&rank) || w.shape.len() != rank || y.shape.len() != rank {
+    if axes > 3 {
         return Err(Reject::because("only one to three spatial axes"));
-    }
-    if [x, w, y].iter().any(|o| o.shape.contains(&0) || product(&o.shape).is_none()) {
-        return Err(Reject::because("an operand is empty"));
-    }
-    Ok([&x.shape, &w.shape, &y.shape])
-}
-
-/// Checks that spatial attributes have one entry of at least 1 per axis.
-fn attributes(axes: usize, kernel: &[usize], lists: [&[usize]; 3]) -> Result<(), Reject> {
-    if lists[0] != kernel || lists.iter().any(|l| l.len() != axes || l.contains(&0)) {
-        return Err(Reject::because("attributes contradict the weights"));
     }
     Ok(())
 }
@@ -110,35 +86,8 @@ impl Geometry {
     /// # Errors
     /// [`Reject`] where it is not one, or its shapes contradict each other.
     pub fn of_conv(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
-        let [x, w, y] = shapes(p)?;
-        let axes = x.len() - 2;
-        attributes(axes, &w[2..], [&a.kernel, &a.stride, &a.dilation])?;
-        let depth = w[1];
-        let channels = match &a.select {
-            Some(s) => s.len(),
-            None => x[1],
-        };
-        let groups = a.groups;
-        if groups == 0
-            || !y[1].is_multiple_of(groups)
-            || w[0] != y[1]
-            || y[0] != x[0]
-            || Some(channels) != depth.checked_mul(groups)
-            || a.select.iter().flatten().any(|&c| c as usize >= x[1])
-        {
-            return Err(Reject::because("channels, groups and weights contradict each other"));
-        }
-        let mut halo = vec![0; axes];
-        let mut padded = vec![0; axes];
-        for i in 0..axes {
-            let contradiction = || Reject::because("the output's extent contradicts the attributes");
-            let (before, after) = a.padding.resolve(i, x[2 + i], a.kernel[i], a.stride[i], a.dilation[i]);
-            let span = (a.kernel[i] - 1).checked_mul(a.dilation[i]).ok_or_else(contradiction)?;
-            let reach = (y[2 + i] - 1).checked_mul(a.stride[i]).and_then(|r| r.checked_add(span)?.checked_add(1));
-            let all = x[2 + i].checked_add(before).and_then(|n| n.checked_add(after));
-            halo[i] = before;
-            padded[i] = reach.filter(|&r| all.is_some_and(|all| r <= all)).ok_or_else(contradiction)?;
-        }
+        let e = Extent::of(p, a)?;
+        servable(p, e.input.len())?;
         let (kernel, dilation) = (lift(&a.kernel, 1), lift(&a.dilation, 1));
         let taps = product(&kernel).ok_or_else(|| Reject::because("the kernel is too large"))?;
         let at = |index: usize| {
@@ -146,7 +95,7 @@ impl Geometry {
             let place = [index / (h * w), index / w % h, index % w];
             [0, 1, 2].map(|i| place[i] * dilation[i])
         };
-        let output = lift(&y[2..], 1);
+        let output = lift(e.output, 1);
         let phase = Phase {
             grid: output,
             input_step: lift(&a.stride, 1),
@@ -155,17 +104,17 @@ impl Geometry {
             taps: (0..taps).map(|index| Tap { index, at: at(index) }).collect(),
         };
         Geometry {
-            samples: x[0],
-            inputs: x[1],
-            outputs: y[1],
-            groups,
-            depth,
+            samples: e.samples,
+            inputs: e.inputs,
+            outputs: e.outputs,
+            groups: a.groups,
+            depth: e.depth,
             select: a.select.clone(),
-            input: lift(&x[2..], 1),
+            input: lift(e.input, 1),
             output,
             taps,
-            halo: lift(&halo, 0),
-            padded: lift(&padded, 1),
+            halo: lift(&e.before, 0),
+            padded: lift(&e.padded, 1),
             phases: vec![phase],
             transposed: false,
         }
@@ -179,6 +128,7 @@ impl Geometry {
     pub fn of_transposed(p: &Problem, a: &ConvTransposeAttrs) -> Result<Geometry, Reject> {
         let [x, w, y] = shapes(p)?;
         let axes = x.len() - 2;
+        servable(p, axes)?;
         attributes(axes, &w[2..], [&a.kernel, &a.stride, &a.dilation])?;
         let groups = a.groups;
         if groups == 0

@@ -6,11 +6,13 @@
 
 mod direct;
 mod engine;
+mod extent;
 mod geometry;
 mod halo;
 mod lower;
 mod transposed;
 
 pub use direct::*;
+pub use extent::{Extent, product};
 pub use geometry::Geometry;
 pub use transposed::*;
