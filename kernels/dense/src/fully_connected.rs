@@ -4,7 +4,7 @@ use crate::{
     epilogue::{self, Epilogue, Finish},
     gemm::{self, Rows},
     panel::{Columns, columns},
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
     tile,
 };
 use core::ops::Range;
@@ -18,14 +18,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Product with a constant matrix.
     Dense
-}
-
-stamp! {
-    Dense,
-    DENSE_AVX2 = "dense_f32_avx2",
-    DENSE_PORTABLE = "dense_f32_portable",
-    "Product with a constant matrix in panels of sixteen columns; few rows read four panels at once",
-    ["Dense"]
 }
 
 /// Bytes of weights that a task reads, where rows are few and memory is the limit.

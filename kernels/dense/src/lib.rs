@@ -20,53 +20,92 @@ mod tiled;
 mod unpacked;
 mod winograd;
 
-use paring_kernel::Kernel;
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
+use paring_simd::Simd;
 
-/// The kernels of this crate.
-pub static KERNELS: &[&dyn Kernel] = &[
-    #[cfg(target_arch = "x86_64")]
-    &conv::DIRECT_AVX2,
-    &conv::DIRECT_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &depthwise::DEPTHWISE_AVX2,
-    &depthwise::DEPTHWISE_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F2X3_AVX2,
-    &winograd::F2X3_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F4X3_AVX2,
-    &winograd::F4X3_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F6X3_AVX2,
-    &winograd::F6X3_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F2X5_AVX2,
-    &winograd::F2X5_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F4X5_AVX2,
-    &winograd::F4X5_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F4X3_LINE_AVX2,
-    &winograd::F4X3_LINE_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &winograd::F4X7_LINE_AVX2,
-    &winograd::F4X7_LINE_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &fft::FFT_AVX2,
-    &fft::FFT_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &im2col::IM2COL_AVX2,
-    &im2col::IM2COL_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &conv::TRANSPOSED_AVX2,
-    &conv::TRANSPOSED_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &fully_connected::DENSE_AVX2,
-    &fully_connected::DENSE_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &unpacked::UNPACKED_AVX2,
-    &unpacked::UNPACKED_PORTABLE,
-    #[cfg(target_arch = "x86_64")]
-    &matmul::MATMUL_AVX2,
-    &matmul::MATMUL_PORTABLE,
-];
+/// One kernel on one instruction set.
+macro_rules! entry {
+    ($($kernel:ident)::+, $isa:ty, $name:expr, $summary:literal, $ops:expr, $class:ident) => {
+        &<$($kernel)::+<$isa>>::new(&KernelDescriptor {
+            name: $name,
+            summary: $summary,
+            ops: &$ops,
+            isa: <$isa as Simd>::ISA,
+            numerics: NumericClass::$class,
+        })
+    };
+}
+
+/// A table of kernels, each for every instruction set; those that multiply matrices for registers of 512 bits as well.
+macro_rules! kernels {
+    (wide { $($($wide:ident)::+: $wname:literal, $wsummary:literal, $wops:expr, $wclass:ident;)* }
+     narrow { $($($narrow:ident)::+: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }) => {
+        /// The kernels of this crate.
+        pub static KERNELS: &[&dyn Kernel] = &[
+            $(
+                #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+                entry!($($wide)::+, paring_simd::Avx512, concat!($wname, "_avx512"), $wsummary, $wops, $wclass),
+                #[cfg(target_arch = "x86_64")]
+                entry!($($wide)::+, paring_simd::Avx2, concat!($wname, "_avx2"), $wsummary, $wops, $wclass),
+                entry!($($wide)::+, paring_simd::Portable, concat!($wname, "_portable"), $wsummary, $wops, $wclass),
+            )*
+            $(
+                #[cfg(target_arch = "x86_64")]
+                entry!($($narrow)::+, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops, $class),
+                entry!($($narrow)::+, paring_simd::Portable, concat!($name, "_portable"), $summary, $ops, $class),
+            )*
+        ];
+    };
+}
+
+kernels! {
+    wide {
+        conv::DirectConv: "conv_direct_f32",
+            "Direct convolution on blocks of eight channels: tiles of pixels by 16 channels, pixels flattened across rows",
+            ["Conv"], Reassociated;
+        winograd::Square2x3: "conv_winograd_f2x3_f32",
+            "Winograd convolution F(2, 3): 2.25 times fewer multiplications",
+            ["Conv"], Transformed;
+        winograd::Square4x3: "conv_winograd_f4x3_f32",
+            "Winograd convolution F(4, 3) with points 0, +-sqrt 2, +-1/sqrt 2: 4 times fewer multiplications",
+            ["Conv"], Transformed;
+        winograd::Square6x3: "conv_winograd_f6x3_f32",
+            "Winograd convolution F(6, 3) with points 0, +-1, +-2, +-1/2: 5.06 times fewer multiplications",
+            ["Conv"], Transformed;
+        winograd::Square2x5: "conv_winograd_f2x5_f32",
+            "Winograd convolution F(2, 5) with points 0, +-sqrt 2, +-1/sqrt 2: 2.78 times fewer multiplications",
+            ["Conv"], Transformed;
+        winograd::Square4x5: "conv_winograd_f4x5_f32",
+            "Winograd convolution F(4, 5) with points 0, +-1, +-2, +-1/2: 6.25 times fewer multiplications",
+            ["Conv"], Transformed;
+        winograd::Line4x3: "conv_winograd_f4x3_line_f32",
+            "Winograd convolution F(4, 3) of windows of 1 x 3 or 3 x 1: 2 times fewer multiplications",
+            ["Conv"], Transformed;
+        winograd::Line4x7: "conv_winograd_f4x7_line_f32",
+            "Winograd convolution F(4, 7) of windows of 1 x 7 or 7 x 1: 2.8 times fewer multiplications",
+            ["Conv"], Transformed;
+        fft::FftConv: "conv_fft_f32",
+            "Convolution by Fourier transforms of tiles of 16 x 16 or 32 x 32, for windows from 5 x 5 to 31 x 31",
+            ["Conv"], Transformed;
+        im2col::Im2col: "conv_im2col_f32",
+            "Convolution as a product with patches of the input, gathered for sixteen pixels at a time",
+            ["Conv"], Reassociated;
+        conv::TransposedConv: "conv_transpose_f32",
+            "Transposed convolution as one direct convolution per phase of the output (sub-pixel form)",
+            ["ConvTranspose"], Reassociated;
+        fully_connected::Dense: "dense_f32",
+            "Product with a constant matrix in panels of sixteen columns; few rows read four panels at once",
+            ["Dense"], Reassociated;
+        matmul::MatMul: "matmul_f32",
+            "Batched matrix product: panels of sixteen columns of the right operand against tiles of rows of the left",
+            ["MatMul"], Reassociated;
+    }
+    narrow {
+        depthwise::Depthwise: "conv_depthwise_f32",
+            "Depthwise convolution on blocks of eight channels: inputs reused over columns, weights in registers",
+            ["Conv"], Reassociated;
+        unpacked::Unpacked: "dense_unpacked_f32",
+            "Product of one row with a constant matrix, read where it lies: eight dot products at once",
+            ["Dense"], Reassociated;
+    }
+}

@@ -4,7 +4,7 @@ use crate::{
     epilogue::{self, Epilogue, Finish},
     gemm::{self, Rows},
     panel::{Columns, columns},
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
     tile,
 };
 use core::ops::Range;
@@ -18,14 +18,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Batched matrix product.
     MatMul
-}
-
-stamp! {
-    MatMul,
-    MATMUL_AVX2 = "matmul_f32_avx2",
-    MATMUL_PORTABLE = "matmul_f32_portable",
-    "Batched matrix product: panels of sixteen columns of the right operand against tiles of six rows of the left",
-    ["MatMul"]
 }
 
 /// Multiply-adds of a task.

@@ -1,35 +1,6 @@
-//! One static kernel per instruction set from one generic kernel.
+//! What kernels share that are written once for every instruction set.
 
-/// Defines statics of a generic kernel `$kernel<S>` and their descriptors, one per instruction set.
-macro_rules! stamp {
-    ($kernel:ident, $avx2:ident = $avx2_name:literal, $portable:ident = $portable_name:literal, $summary:literal, $ops:expr) => {
-        $crate::stamp::stamp! {
-            $kernel, $avx2 = $avx2_name, $portable = $portable_name, $summary, $ops, Reassociated
-        }
-    };
-    ($kernel:ident, $avx2:ident = $avx2_name:literal, $portable:ident = $portable_name:literal, $summary:literal, $ops:expr, $numerics:ident) => {
-        #[doc = $summary]
-        #[cfg(target_arch = "x86_64")]
-        pub static $avx2: $kernel<paring_simd::Avx2> = $kernel::new(&paring_kernel::KernelDescriptor {
-            name: $avx2_name,
-            summary: $summary,
-            ops: &$ops,
-            isa: paring_kernel::Isa::Avx2,
-            numerics: paring_kernel::NumericClass::$numerics,
-        });
-        #[doc = $summary]
-        pub static $portable: $kernel<paring_simd::Portable> = $kernel::new(&paring_kernel::KernelDescriptor {
-            name: $portable_name,
-            summary: $summary,
-            ops: &$ops,
-            isa: paring_kernel::Isa::Portable,
-            numerics: paring_kernel::NumericClass::$numerics,
-        });
-    };
-}
-pub(crate) use stamp;
-
-/// A kernel type generic over an instruction set, with the constructor that [`stamp`] needs.
+/// A kernel type generic over an instruction set, with the constructor that the table of kernels needs.
 macro_rules! generic_kernel {
     ($(#[$doc:meta])* $kernel:ident) => {
         $(#[$doc])*
@@ -39,7 +10,8 @@ macro_rules! generic_kernel {
         }
 
         impl<S> $kernel<S> {
-            const fn new(descriptor: &'static paring_kernel::KernelDescriptor) -> Self {
+            /// Described by `descriptor`.
+            pub const fn new(descriptor: &'static paring_kernel::KernelDescriptor) -> Self {
                 $kernel { descriptor, _isa: core::marker::PhantomData }
             }
         }
@@ -59,10 +31,19 @@ pub fn token<S: Simd>() -> Result<S, KernelError> {
 /// Multiply-adds per nanosecond at best with the instructions of `S`.
 pub fn rate<S: Simd>(m: &Machine) -> f64 {
     match S::ISA {
+        Isa::Avx512 => m.gmacs,
         // No fused multiply-add, and two vectors of four for each of eight.
         Isa::Portable if cfg!(target_arch = "x86_64") => m.gmacs.min(15.0),
+        // Half a register of the widest.
+        _ if m.isa.has(Isa::Avx512) => 0.5 * m.gmacs,
         _ => m.gmacs,
     }
+}
+
+/// Nanoseconds of a cycle: vectors of eight make sixteen multiply-adds in it at best.
+pub fn cycle<S: Simd>(m: &Machine) -> f64 {
+    let narrow = if S::WIDE { 0.5 } else { 1.0 };
+    16.0 / (narrow * rate::<S>(m))
 }
 
 /// The elements of the constant `f32` input `i`, not copied where they are aligned.

@@ -7,7 +7,7 @@
 use crate::{
     epilogue::{self, Epilogue, Finish},
     fully_connected::Extent,
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
     tile::Panel,
 };
 use core::ops::Range;
@@ -21,14 +21,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Product of one row with a constant matrix, not packed.
     Unpacked
-}
-
-stamp! {
-    Unpacked,
-    UNPACKED_AVX2 = "dense_unpacked_f32_avx2",
-    UNPACKED_PORTABLE = "dense_unpacked_f32_portable",
-    "Product of one row with a constant matrix, read where it lies: eight dot products at once",
-    ["Dense"]
 }
 
 /// Bytes of weights that a task reads.

@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C.
 
-use crate::{Lanes, Simd, Task};
+use crate::{Lanes, Several, Simd, Task};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX2, FMA and F16C.
@@ -68,6 +68,12 @@ impl Lanes for Avx2 {
 
 impl Simd for Avx2 {
     const ISA: paring_kernel::Isa = paring_kernel::Isa::Avx2;
+    type Pair = Several<Avx2, 2>;
+
+    #[inline(always)]
+    fn pair(self) -> Several<Avx2, 2> {
+        Several(self)
+    }
 
     fn detect() -> Option<Avx2> {
         let yes =

@@ -12,6 +12,9 @@ pub fn detect() -> IsaSet {
         if crate::Avx2::detect().is_some() {
             isa = isa.with(Isa::Avx2);
         }
+        if crate::Avx512::detect().is_some() {
+            isa = isa.with(Isa::Avx512);
+        }
     }
     #[cfg(target_arch = "aarch64")]
     {

@@ -5,11 +5,14 @@
 //! switched on, so that everything inlines into one function per instruction set. A token is proof that its
 //! instructions exist: [`Simd::detect`] is the only safe way to one.
 //!
-//! Eight `f32` lanes everywhere: one AVX2 register, two SSE or NEON ones.
+//! Eight `f32` lanes everywhere: one AVX2 register, two SSE or NEON ones. Where registers hold sixteen, [`Simd::Pair`] has
+//! two vectors in one: matrix products use it, all else is bound by memory or by what eight lanes are shaped for.
 
 pub mod act;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod detect;
 pub mod math;
 mod portable;
@@ -17,6 +20,8 @@ mod several;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub use avx512::{Avx512, Avx512Pair};
 pub use detect::{detect, machine, name};
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
@@ -78,12 +83,39 @@ pub trait Lanes: Copy {
     fn xor(self, a: Self::V, b: Self::V) -> Self::V;
 }
 
+/// Arithmetic on two vectors of `S` side by side.
+pub trait Pair<S: Simd>: Lanes {
+    /// Sixteen elements.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of sixteen `f32`; any alignment.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+
+    /// All lanes `*p`.
+    ///
+    /// # Safety
+    /// `p` must be valid for a read of one `f32`.
+    unsafe fn broadcast(self, p: *const f32) -> Self::V;
+
+    /// The first eight lanes, and the others.
+    fn halves(self, v: Self::V) -> [S::V; 2];
+}
+
 /// A token of an instruction set, with vectors of eight `f32`.
 ///
 /// All methods are `#[inline(always)]` and must be called, directly or through inlined functions, from a [`Task`].
 pub trait Simd: Lanes + Send + Sync + 'static {
     /// The instruction set, as the registry names it.
     const ISA: paring_kernel::Isa;
+
+    /// Whether a [`Simd::Pair`] is one register, of which there are 32.
+    const WIDE: bool = false;
+
+    /// Vectors of sixteen.
+    type Pair: Pair<Self>;
+
+    /// The token of [`Simd::Pair`].
+    fn pair(self) -> Self::Pair;
 
     /// The token, where this machine has the instructions.
     fn detect() -> Option<Self>;

@@ -1,6 +1,6 @@
 //! Whatever the compiler's target has, through the `wide` crate.
 
-use crate::{Lanes, Simd, Task};
+use crate::{Lanes, Several, Simd, Task};
 use wide::f32x8;
 
 /// The token that every machine has.
@@ -86,6 +86,12 @@ impl Lanes for Portable {
 
 impl Simd for Portable {
     const ISA: paring_kernel::Isa = paring_kernel::Isa::Portable;
+    type Pair = Several<Portable, 2>;
+
+    #[inline(always)]
+    fn pair(self) -> Several<Portable, 2> {
+        Several(self)
+    }
 
     fn detect() -> Option<Portable> {
         Some(Portable)

@@ -1,6 +1,6 @@
 //! Several vectors as one.
 
-use crate::Lanes;
+use crate::{Lanes, Pair, Simd};
 
 /// `N` vectors of `S`, each operation done for all of them before the next begins.
 ///
@@ -48,5 +48,24 @@ impl<S: Lanes, const N: usize> Lanes for Several<S, N> {
         and(a, b);
         or(a, b);
         xor(a, b);
+    }
+}
+
+impl<S: Simd> Pair<S> for Several<S, 2> {
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> [S::V; 2] {
+        // SAFETY: the caller promises sixteen readable elements.
+        unsafe { [self.0.load(p), self.0.load(p.add(crate::LANES))] }
+    }
+
+    #[inline(always)]
+    unsafe fn broadcast(self, p: *const f32) -> [S::V; 2] {
+        // SAFETY: the caller's promise.
+        [unsafe { self.0.broadcast(p) }; 2]
+    }
+
+    #[inline(always)]
+    fn halves(self, v: [S::V; 2]) -> [S::V; 2] {
+        v
     }
 }

@@ -3,7 +3,7 @@
 use super::{engine, geometry::Geometry, lower};
 use crate::{
     epilogue::{self, Epilogue},
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
 };
 use paring_core::{Layout, Op};
 use paring_kernel::{
@@ -15,14 +15,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Direct convolution on blocks of eight channels.
     DirectConv
-}
-
-stamp! {
-    DirectConv,
-    DIRECT_AVX2 = "conv_direct_f32_avx2",
-    DIRECT_PORTABLE = "conv_direct_f32_portable",
-    "Direct convolution on blocks of eight channels: tiles of 6 pixels by 16 channels, pixels flattened across rows",
-    ["Conv"]
 }
 
 /// Most channels of an input that is read in plain layout: beyond, every channel is another cache line and page.

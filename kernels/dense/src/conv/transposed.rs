@@ -1,7 +1,7 @@
 //! Transposed convolution as one plain convolution per phase of the output.
 
 use super::direct;
-use crate::stamp::{generic_kernel, stamp};
+use crate::stamp::generic_kernel;
 use paring_kernel::{Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject};
 use paring_simd::Simd;
 use std::sync::Arc;
@@ -9,14 +9,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Transposed convolution on blocks of eight channels.
     TransposedConv
-}
-
-stamp! {
-    TransposedConv,
-    TRANSPOSED_AVX2 = "conv_transpose_f32_avx2",
-    TRANSPOSED_PORTABLE = "conv_transpose_f32_portable",
-    "Transposed convolution as one direct convolution per phase of the output (sub-pixel form)",
-    ["ConvTranspose"]
 }
 
 impl<S: Simd> Kernel for TransposedConv<S> {

@@ -10,7 +10,7 @@ mod tile;
 use crate::{
     conv::Geometry,
     epilogue::{self, Epilogue},
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
 };
 use engine::{Engine, Extents};
 use paring_core::{AlignedBuf, Layout, Op};
@@ -23,14 +23,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Depthwise convolution.
     Depthwise
-}
-
-stamp! {
-    Depthwise,
-    DEPTHWISE_AVX2 = "conv_depthwise_f32_avx2",
-    DEPTHWISE_PORTABLE = "conv_depthwise_f32_portable",
-    "Depthwise convolution on blocks of eight channels: inputs reused over columns, weights in registers",
-    ["Conv"]
 }
 
 /// Largest stride and dilation.

@@ -13,7 +13,7 @@ mod plan;
 mod transform;
 
 use crate::{
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
     tiled::{self, Layer},
 };
 use engine::Engine;
@@ -28,15 +28,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Convolution by Fourier transforms of tiles.
     FftConv
-}
-
-stamp! {
-    FftConv,
-    FFT_AVX2 = "conv_fft_f32_avx2",
-    FFT_PORTABLE = "conv_fft_f32_portable",
-    "Convolution by Fourier transforms of tiles of 16 x 16 or 32 x 32, for windows from 5 x 5 to 31 x 31",
-    ["Conv"],
-    Transformed
 }
 
 /// What differs between tiles.

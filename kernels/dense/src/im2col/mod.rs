@@ -10,7 +10,7 @@ mod gather;
 use crate::{
     conv::{Extent, product},
     epilogue::{self, Epilogue},
-    stamp::{self, generic_kernel, stamp},
+    stamp::{self, generic_kernel},
 };
 use engine::{Bound, Weights};
 use gather::{MOST_AXES, Patches};
@@ -24,14 +24,6 @@ use std::sync::Arc;
 generic_kernel! {
     /// Convolution as a product with patches.
     Im2col
-}
-
-stamp! {
-    Im2col,
-    IM2COL_AVX2 = "conv_im2col_f32_avx2",
-    IM2COL_PORTABLE = "conv_im2col_f32_portable",
-    "Convolution as a product with patches of the input, gathered for sixteen pixels at a time",
-    ["Conv"]
 }
 
 /// Output pixels of a panel.
@@ -81,9 +73,8 @@ impl<S: Simd> Kernel for Im2col<S> {
         let panels = (e.samples * e.groups * e.pixels().div_ceil(PANEL)) as f64;
         let elements = panels * e.panel() as f64;
         let compute = elements * (e.outputs / e.groups) as f64 / (0.85 * rate);
-        // Measured, in multiply-adds: an element is gathered in the time of 48, and finding the places of a tap, which
-        // all channels share, takes that of 400.
-        let gather = elements * (48.0 + 400.0 * e.taps as f64 / e.sum() as f64) / rate;
+        // Measured: an element takes three cycles, and finding the places of a tap, which all channels share, 25 for each.
+        let gather = elements * (3.0 + 25.0 * e.taps as f64 / e.sum() as f64) * stamp::cycle::<S>(m);
         let bytes = |i: usize| p.input(i).and_then(|x| x.bytes(Layout::Plain)).unwrap_or(0) as f64;
         let weights = m.weights(bytes(1) as usize, e.pixels().div_ceil(PANEL));
         let moved = bytes(0) + bytes(1) + (e.samples * e.outputs * e.pixels() * size_of::<f32>()) as f64;

@@ -18,8 +18,7 @@ pub fn cost<S: Simd>(
     spilt: f64,
 ) -> Cost {
     let rate = stamp::rate::<S>(m);
-    // Sixteen multiply-adds per cycle at best.
-    let cycle = 16.0 / rate;
+    let cycle = stamp::cycle::<S>(m);
     let tiles = grid.all_tiles() as f64;
     let blocks = |channels: usize| (channels / LANES) as f64;
     let transforms = tiles * (blocks(grid.depth()) * cycles_in + blocks(grid.width()) * cycles_out) * cycle;

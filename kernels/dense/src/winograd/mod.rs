@@ -11,7 +11,7 @@ mod scheme;
 mod transform;
 
 use crate::{
-    stamp::{self, stamp},
+    stamp,
     tiled::{self, Layer},
 };
 use core::marker::PhantomData;
@@ -32,45 +32,26 @@ pub struct Winograd<S, F, const N: usize, const M: usize, const SQUARE: bool> {
 }
 
 impl<S, F, const N: usize, const M: usize, const SQUARE: bool> Winograd<S, F, N, M, SQUARE> {
-    const fn new(descriptor: &'static KernelDescriptor) -> Self {
+    /// Described by `descriptor`.
+    pub const fn new(descriptor: &'static KernelDescriptor) -> Self {
         Winograd { descriptor, _marker: PhantomData }
     }
 }
 
-/// Stamps one scheme for every instruction set.
-macro_rules! winograd {
-    ($($alias:ident = $scheme:ident<$n:literal, $m:literal>, $square:literal:
-        $avx2:ident = $avx2_name:literal, $portable:ident = $portable_name:literal, $summary:literal;)*) => {
-        $(
-            type $alias<S> = Winograd<S, $scheme, $n, $m, $square>;
-            stamp! { $alias, $avx2 = $avx2_name, $portable = $portable_name, $summary, ["Conv"], Transformed }
-        )*
-    };
-}
-
-winograd! {
-    Square2x3 = F2x3<4, 2>, true:
-        F2X3_AVX2 = "conv_winograd_f2x3_f32_avx2", F2X3_PORTABLE = "conv_winograd_f2x3_f32_portable",
-        "Winograd convolution F(2, 3): 2.25 times fewer multiplications";
-    Square4x3 = F4x3<6, 4>, true:
-        F4X3_AVX2 = "conv_winograd_f4x3_f32_avx2", F4X3_PORTABLE = "conv_winograd_f4x3_f32_portable",
-        "Winograd convolution F(4, 3) with points 0, +-sqrt 2, +-1/sqrt 2: 4 times fewer multiplications";
-    Square6x3 = F6x3<8, 6>, true:
-        F6X3_AVX2 = "conv_winograd_f6x3_f32_avx2", F6X3_PORTABLE = "conv_winograd_f6x3_f32_portable",
-        "Winograd convolution F(6, 3) with points 0, +-1, +-2, +-1/2: 5.06 times fewer multiplications";
-    Square2x5 = F2x5<6, 2>, true:
-        F2X5_AVX2 = "conv_winograd_f2x5_f32_avx2", F2X5_PORTABLE = "conv_winograd_f2x5_f32_portable",
-        "Winograd convolution F(2, 5) with points 0, +-sqrt 2, +-1/sqrt 2: 2.78 times fewer multiplications";
-    Square4x5 = F4x5<8, 4>, true:
-        F4X5_AVX2 = "conv_winograd_f4x5_f32_avx2", F4X5_PORTABLE = "conv_winograd_f4x5_f32_portable",
-        "Winograd convolution F(4, 5) with points 0, +-1, +-2, +-1/2: 6.25 times fewer multiplications";
-    Line4x3 = F4x3<6, 4>, false:
-        F4X3_LINE_AVX2 = "conv_winograd_f4x3_line_f32_avx2", F4X3_LINE_PORTABLE = "conv_winograd_f4x3_line_f32_portable",
-        "Winograd convolution F(4, 3) of windows of 1 x 3 or 3 x 1: 2 times fewer multiplications";
-    Line4x7 = F4x7<10, 4>, false:
-        F4X7_LINE_AVX2 = "conv_winograd_f4x7_line_f32_avx2", F4X7_LINE_PORTABLE = "conv_winograd_f4x7_line_f32_portable",
-        "Winograd convolution F(4, 7) of windows of 1 x 7 or 7 x 1: 2.8 times fewer multiplications";
-}
+/// F(2, 3) of square windows.
+pub type Square2x3<S> = Winograd<S, F2x3, 4, 2, true>;
+/// F(4, 3) of square windows.
+pub type Square4x3<S> = Winograd<S, F4x3, 6, 4, true>;
+/// F(6, 3) of square windows.
+pub type Square6x3<S> = Winograd<S, F6x3, 8, 6, true>;
+/// F(2, 5) of square windows.
+pub type Square2x5<S> = Winograd<S, F2x5, 6, 2, true>;
+/// F(4, 5) of square windows.
+pub type Square4x5<S> = Winograd<S, F4x5, 8, 4, true>;
+/// F(4, 3) of windows of one row or column.
+pub type Line4x3<S> = Winograd<S, F4x3, 6, 4, false>;
+/// F(4, 7) of windows of one row or column.
+pub type Line4x7<S> = Winograd<S, F4x7, 10, 4, false>;
 
 /// Variants of offers: whether workers share blocks of tiles.
 const VARIANTS: [bool; 2] = [false, true];

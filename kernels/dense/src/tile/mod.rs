@@ -2,17 +2,25 @@
 //!
 //! The common tile is 6 x 16: twelve accumulators, two vectors of weights and one broadcast make fifteen live vectors;
 //! with sixteen, LLVM spills. Remainders of eight channels take tiles of 3 x 24 (nine chains of sums still hide the
-//! latency of the multiply-add) or, alone, 8 x 8, which is bound by its loads.
+//! latency of the multiply-add) or, alone, 8 x 8, which is bound by its loads. Where sixteen columns are one register, the
+//! common tile has twelve rows.
 //!
 //! Rows are pointers, and the summed index runs through offsets shared by all rows, so that one kernel covers pointwise
 //! and spatial convolution, strides, dilation, channel selection and matrix products without rearranging the input.
 
+mod columns;
+mod streams;
+mod sum;
+
+pub use streams::streams;
+
 use crate::epilogue::Finish;
 use paring_kernel::Isa;
 use paring_simd::{LANES, Simd, Task};
+use sum::sum;
 
 /// Most rows of a tile.
-pub const ROWS: usize = 8;
+pub const ROWS: usize = 12;
 /// Most vectors of columns.
 pub const VECTORS: usize = 3;
 /// Rows come in multiples of this where there is a choice.
@@ -76,11 +84,11 @@ impl Panel<'_> {
 }
 
 /// Rows of the tallest tile that fits the registers.
-#[inline(always)]
-fn height<S: Simd, const NV: usize>() -> usize {
+const fn height<S: Simd, const NV: usize>() -> usize {
     // Two of the sixteen SSE registers make one vector.
     let narrow = cfg!(target_arch = "x86_64") && matches!(S::ISA, Isa::Portable);
     match (NV, narrow) {
+        (2, false) if S::WIDE => 12,
         (1, false) => 8,
         (2, false) => 6,
         (_, false) => 3,
@@ -88,6 +96,24 @@ fn height<S: Simd, const NV: usize>() -> usize {
         (2, true) => 2,
         (_, true) => 1,
     }
+}
+
+/// Calls `$tile` with as many rows as a constant. No size is compiled that is taller than what fits the registers.
+macro_rules! of_height {
+    ($n:expr, $s:ty, $nv:ident, $tile:ident => $call:expr) => {
+        of_height!($n, $s, $nv, $tile => $call, 12 11 10 9 8 7 6 5 4 3 2 1)
+    };
+    ($n:expr, $s:ty, $nv:ident, $tile:ident => $call:expr, $($size:literal)*) => {
+        match $n {
+            $($size => {
+                if const { height::<$s, $nv>() >= $size } {
+                    const $tile: usize = $size;
+                    $call
+                }
+            })*
+            _ => {}
+        }
+    };
 }
 
 /// Computes any number of rows against one panel of `NV` vectors, in tiles as equal as can be: nine tiles of five and
@@ -191,17 +217,7 @@ impl<const NV: usize, const WALK: u8> Task for Plain<'_, NV, WALK> {
             let ahead = self.panel.share::<NV>(t, tiles);
             // SAFETY: `at + n` never exceeds the number of rows; the rest is the promise of the caller of `plain`.
             unsafe {
-                match n {
-                    8 if NV == 1 => self.tile::<S, 8>(s, at, ahead),
-                    7 if NV == 1 => self.tile::<S, 7>(s, at, ahead),
-                    6 if NV <= 2 => self.tile::<S, 6>(s, at, ahead),
-                    5 if NV <= 2 => self.tile::<S, 5>(s, at, ahead),
-                    4 if NV <= 2 => self.tile::<S, 4>(s, at, ahead),
-                    3 => self.tile::<S, 3>(s, at, ahead),
-                    2 => self.tile::<S, 2>(s, at, ahead),
-                    1 => self.tile::<S, 1>(s, at, ahead),
-                    _ => {}
-                }
+                of_height!(n, S, NV, PX => self.tile::<S, PX>(s, at, ahead));
             }
             at += n;
         }
@@ -256,17 +272,7 @@ impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
             // SAFETY: `at + n` never exceeds the number of rows; the rest is the promise of the caller of `rows`.
             unsafe {
                 let (x, y) = (x.as_ptr().add(at), y.as_ptr().add(at));
-                match n {
-                    8 if NV == 1 => tile::<S, 8, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    7 if NV == 1 => tile::<S, 7, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    6 if NV <= 2 => tile::<S, 6, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    5 if NV <= 2 => tile::<S, 5, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    4 if NV <= 2 => tile::<S, 4, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    3 => tile::<S, 3, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    2 => tile::<S, 2, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    1 => tile::<S, 1, NV, WALK>(s, panel, x, y, ahead, deferred),
-                    _ => {}
-                }
+                of_height!(n, S, NV, PX => tile::<S, PX, NV, WALK>(s, panel, x, y, ahead, deferred));
             }
             at += n;
         }
@@ -296,201 +302,5 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
         let y: [*mut f32; PX] = y.cast::<[*mut f32; PX]>().read();
         let sums = sum::<S, PX, NV, WALK>(s, panel, x, ahead);
         panel.finish.store_or_defer(s, panel, sums, y, deferred);
-    }
-}
-
-/// The sums of one tile.
-///
-/// # Safety
-/// As for [`rows`].
-#[inline(always)]
-unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
-    s: S,
-    panel: &Panel<'_>,
-    x: [*const f32; PX],
-    mut ahead: *const f32,
-) -> [[S::V; NV]; PX] {
-    // Few accumulators wait for each other: then odd terms go to a second set.
-    let few = match NV {
-        1 => PX <= 5,
-        2 => PX <= 3,
-        _ => PX == 1,
-    };
-    let split = few && height::<S, 2>() > 2;
-    let mut init = [s.splat(0.0); NV];
-    let mut odd = [init; PX];
-    for h in 0..NV {
-        // SAFETY: one entry per column.
-        init[h] = unsafe { s.load(panel.init.add(LANES * h)) };
-    }
-    let mut even = [init; PX];
-    // A constant, lest address arithmetic take the registers that the sums need.
-    let step = if WALK == STRIDED { panel.step } else { NV * LANES };
-    let mut w = panel.weights;
-
-    macro_rules! product {
-        ($sums:ident, $w:expr, $at:expr) => {
-            // SAFETY: the caller promises that rows are readable at all offsets and weights for all rows.
-            unsafe {
-                let mut b = [s.splat(0.0); NV];
-                for h in 0..NV {
-                    b[h] = s.load($w.add(LANES * h));
-                }
-                for i in 0..PX {
-                    let a = s.broadcast(x[i].byte_add($at));
-                    for h in 0..NV {
-                        $sums[i][h] = s.mul_add(a, b[h], $sums[i][h]);
-                    }
-                }
-            }
-        };
-    }
-    macro_rules! pair {
-        ($w:expr, $first:expr, $second:expr) => {
-            product!(even, $w, $first);
-            // SAFETY: within the weights, as there is a second term.
-            let second = unsafe { $w.add(step) };
-            if split {
-                product!(odd, second, $second);
-            } else {
-                product!(even, second, $second);
-            }
-        };
-    }
-    macro_rules! skip {
-        ($n:expr) => {
-            // SAFETY: at most one past the last row.
-            w = unsafe { w.add($n * step) }
-        };
-    }
-    macro_rules! fetch {
-        () => {
-            s.prefetch(ahead);
-            s.prefetch(ahead.wrapping_add(LINE));
-            ahead = ahead.wrapping_add(2 * LINE);
-        };
-    }
-    match WALK {
-        BLOCKS => {
-            for &at in panel.offsets {
-                for c in 0..LANES / 2 {
-                    // SAFETY: eight rows of weights belong to each offset.
-                    let w = unsafe { w.add(2 * c * step) };
-                    pair!(w, at + 8 * c, at + 8 * c + 4);
-                }
-                skip!(LANES);
-                fetch!();
-            }
-        }
-        CHANNELS => {
-            let mut pairs = panel.offsets.chunks_exact(2);
-            for two in &mut pairs {
-                pair!(w, two[0], two[1]);
-                skip!(2);
-            }
-            if let &[last] = pairs.remainder() {
-                product!(even, w, last);
-            }
-        }
-        _ => {
-            let (mut at, mut left) = (0, panel.k);
-            let mut total = [[s.splat(0.0); NV]; PX];
-            while left > CHUNK {
-                for _ in 0..CHUNK / 2 {
-                    pair!(w, at, at + 4);
-                    skip!(2);
-                    at += 8;
-                }
-                left -= CHUNK;
-                for i in 0..PX {
-                    for h in 0..NV {
-                        total[i][h] = s.add(total[i][h], even[i][h]);
-                        even[i][h] = s.splat(0.0);
-                    }
-                }
-            }
-            for _ in 0..left / 4 {
-                pair!(w, at, at + 4);
-                skip!(2);
-                pair!(w, at + 8, at + 12);
-                skip!(2);
-                fetch!();
-                at += 16;
-            }
-            for _ in 0..left % 4 {
-                product!(even, w, at);
-                skip!(1);
-                at += 4;
-            }
-            if panel.k > CHUNK {
-                for i in 0..PX {
-                    for h in 0..NV {
-                        even[i][h] = s.add(even[i][h], total[i][h]);
-                    }
-                }
-            }
-        }
-    }
-    if split {
-        for i in 0..PX {
-            for h in 0..NV {
-                even[i][h] = s.add(even[i][h], odd[i][h]);
-            }
-        }
-    }
-    even
-}
-
-/// One to three rows against `P` panels of sixteen columns at once: several streams of weights read faster from memory
-/// than one, and their sums do not wait for each other.
-///
-/// # Safety
-/// As for [`rows`]; all panels have the same length of sum and are packed.
-#[inline(always)]
-pub unsafe fn streams<S: Simd, const PX: usize, const P: usize>(
-    s: S,
-    panels: &[Panel<'_>; P],
-    x: [*const f32; PX],
-    y: [*mut f32; PX],
-) {
-    let mut sums = [[[s.splat(0.0); 2]; PX]; P];
-    let mut w = [panels[0].weights; P];
-    for p in 0..P {
-        w[p] = panels[p].weights;
-        for i in 0..PX {
-            for h in 0..2 {
-                // SAFETY: one entry per column.
-                sums[p][i][h] = unsafe { s.load(panels[p].init.add(LANES * h)) };
-            }
-        }
-    }
-    let mut total = [[[s.splat(0.0); 2]; PX]; P];
-    let depth = panels[0].k;
-    for from in (0..depth).step_by(CHUNK) {
-        for k in from..depth.min(from + CHUNK) {
-            // SAFETY: the caller promises `k` elements in each row and `k` rows in each panel.
-            unsafe {
-                for i in 0..PX {
-                    let a = s.broadcast(x[i].add(k));
-                    for p in 0..P {
-                        for h in 0..2 {
-                            sums[p][i][h] = s.mul_add(s.load(w[p].add(2 * LANES * k + LANES * h)), a, sums[p][i][h]);
-                        }
-                    }
-                }
-            }
-        }
-        for p in 0..P {
-            for i in 0..PX {
-                for h in 0..2 {
-                    total[p][i][h] = s.add(total[p][i][h], sums[p][i][h]);
-                    sums[p][i][h] = s.splat(0.0);
-                }
-            }
-        }
-    }
-    for p in 0..P {
-        // SAFETY: the caller's promise.
-        unsafe { panels[p].finish.store(s, &panels[p], total[p], y) };
     }
 }
