@@ -63,8 +63,9 @@ fn run<F: Function + Copy>(f: F, mut x: Vec<f32>) -> Vec<Vec<f32>> {
     x.resize(len.next_multiple_of(8), 0.0);
     let mut all = vec![Portable.vectorize(Map(x.clone(), f))];
     #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = crate::Avx2::detect() {
-        all.push(avx2.vectorize(Map(x, f)));
+    {
+        all.extend(crate::Avx2::detect().map(|s| s.vectorize(Map(x.clone(), f))));
+        all.extend(crate::Avx512::detect().map(|s| s.vectorize(Map(x, f))));
     }
     all.iter_mut().for_each(|v| v.truncate(len));
     all

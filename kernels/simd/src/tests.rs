@@ -1,4 +1,4 @@
-use crate::{Portable, Simd, Task};
+use crate::{Lanes, Pair, Portable, Simd, Task};
 
 /// Every operation on one pair of vectors, as bits.
 struct All([f32; 8], [f32; 8]);
@@ -20,7 +20,7 @@ impl Task for All {
             s.round(a),
             s.less(a, b),
             s.select(s.less(a, b), a, b),
-            s.exp2_int(s.round(s.splat(3.0))),
+            s.exp2_int(s.round(s.splat(A[3]))),
             s.exponent(s.add(s.abs(a), s.splat(1.0))),
             s.and(a, b),
             s.or(a, b),
@@ -32,25 +32,105 @@ impl Task for All {
     }
 }
 
+const A: [f32; 16] =
+    [1.5, -2.5, 0.5, 3.0, -0.0, 7.25, 1e-8, -9.0, f32::NAN, 1.0, f32::INFINITY, -1.0, 0.0, 2.5, -3.5, 4.5];
+const B: [f32; 16] =
+    [2.0, -1.0, 0.5, -3.0, 0.0, 1.0, 2e8, -8.5, 1.0, f32::NAN, 1.0, f32::NEG_INFINITY, 1.0, 2.0, 3.0, 4.0];
+
+/// The halves of [`A`] and of [`B`].
+fn operands() -> [([f32; 8], [f32; 8]); 2] {
+    let half = |v: &[f32; 16], h: usize| std::array::from_fn(|i| v[8 * h + i]);
+    [0, 1].map(|h| (half(&A, h), half(&B, h)))
+}
+
+/// Asserts that all are the same bits, or both NaN.
+fn assert_same(what: &str, x: &[[u32; 8]], y: &[[u32; 8]]) {
+    assert_eq!(x.len(), y.len());
+    for (i, (x, y)) in x.iter().zip(y).enumerate() {
+        for (x, y) in x.iter().zip(y) {
+            let same_nan = f32::from_bits(*x).is_nan() && f32::from_bits(*y).is_nan();
+            assert!(x == y || same_nan, "{what}, operation {i}: {x:08x} {y:08x}");
+        }
+    }
+}
+
 #[test]
 #[cfg(target_arch = "x86_64")]
-fn avx2_agrees_with_portable_bit_for_bit() {
-    let Some(avx2) = crate::Avx2::detect() else { return };
-    let pairs = [
-        ([1.5, -2.5, 0.5, 3.0, -0.0, 7.25, 1e-8, -9.0], [2.0, -1.0, 0.5, -3.0, 0.0, 1.0, 2e8, -8.5]),
-        (
-            [f32::NAN, 1.0, f32::INFINITY, -1.0, 0.0, 2.5, -3.5, 4.5],
-            [1.0, f32::NAN, 1.0, f32::NEG_INFINITY, 1.0, 2.0, 3.0, 4.0],
-        ),
-    ];
-    for (a, b) in pairs {
-        let (x, y) = (avx2.vectorize(All(a, b)), Portable.vectorize(All(a, b)));
-        for (i, (x, y)) in x.iter().zip(&y).enumerate() {
-            for (x, y) in x.iter().zip(y) {
-                let same_nan = f32::from_bits(*x).is_nan() && f32::from_bits(*y).is_nan();
-                assert!(x == y || same_nan, "operation {i}: {x:08x} {y:08x}");
-            }
+fn x86_agrees_with_portable_bit_for_bit() {
+    for (a, b) in operands() {
+        let expected = Portable.vectorize(All(a, b));
+        if let Some(s) = crate::Avx2::detect() {
+            assert_same("avx2", &s.vectorize(All(a, b)), &expected);
         }
+        if let Some(s) = crate::Avx512::detect() {
+            assert_same("avx512", &s.vectorize(All(a, b)), &expected);
+        }
+    }
+}
+
+/// Every operation on a pair of vectors, as bits: the first halves of all, and the others.
+struct Paired;
+
+impl Task for Paired {
+    type Output = [Vec<[u32; 8]>; 2];
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) -> Self::Output {
+        let p = s.pair();
+        // SAFETY: both have sixteen elements.
+        let (a, b, one) = unsafe { (p.load(A.as_ptr()), p.load(B.as_ptr()), p.broadcast(&A[3])) };
+        let pairs = [
+            p.add(a, b),
+            p.sub(a, b),
+            p.mul(a, b),
+            p.div(a, b),
+            p.mul_add(a, b, one),
+            p.min(a, b),
+            p.max(a, b),
+            p.sqrt(p.abs(a)),
+            p.round(a),
+            p.less(a, b),
+            p.select(p.less(a, b), a, b),
+            p.exp2_int(p.round(one)),
+            p.exponent(p.add(p.abs(a), p.splat(1.0))),
+            p.and(a, b),
+            p.or(a, b),
+            p.xor(a, b),
+        ];
+        [0, 1].map(|h| pairs.iter().map(|&v| s.to_array(p.halves(v)[h]).map(f32::to_bits)).collect())
+    }
+}
+
+/// The same operations on one half.
+struct Half([f32; 8], [f32; 8]);
+
+impl Task for Half {
+    type Output = Vec<[u32; 8]>;
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) -> Self::Output {
+        let mut all = All(self.0, self.1).call(s);
+        let three = s.splat(A[3]);
+        let fused = s.mul_add(s.from_array(self.0), s.from_array(self.1), three);
+        all.truncate(15);
+        all.insert(4, s.to_array(fused).map(f32::to_bits));
+        all
+    }
+}
+
+/// Holds pairs of `S` against its vectors.
+fn pairs_are_two_vectors<S: Simd>(name: &str, s: S) {
+    let found = s.vectorize(Paired);
+    for ((a, b), found) in operands().into_iter().zip(found) {
+        assert_same(name, &found, &s.vectorize(Half(a, b)));
+    }
+}
+
+#[test]
+fn pairs_agree_with_vectors() {
+    pairs_are_two_vectors("portable", Portable);
+    #[cfg(target_arch = "x86_64")]
+    {
+        crate::Avx2::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx2", s));
+        crate::Avx512::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx512", s));
     }
 }
 
