@@ -163,7 +163,7 @@ fn mismatched_operands_stay() {
 }
 
 #[test]
-fn a_norm_before_the_convolution_stays() {
+fn a_norm_before_a_convolution_without_padding_goes_into_it() {
     let text = format!(
         "input %x: f32[N, 3, 4, 5]
          const %w: f32[4, 3, 1, 1] = random 1
@@ -173,7 +173,7 @@ fn a_norm_before_the_convolution_stays() {
          %2 = {CONV}(%1, %w)
          output \"y\" = %2"
     );
-    stays(&text, PASS, "");
+    becomes(&text, PASS, &["Conv+bias"]);
 }
 
 #[test]
@@ -231,4 +231,47 @@ fn steps_can_be_bisected() {
         assert_eq!(paring_opt::optimize(&mut g, &paring_opt::NoEvaluator, &options).unwrap().steps, n);
         assert_eq!(g.node_count(), 3 - n);
     }
+}
+
+fn normalised(before: &str, attrs: &str, weights: &str) -> String {
+    format!(
+        "input %x: f32[N, 4, 9, 8]
+         const %w: f32{weights} = random 1
+         const %b: f32[6] = random 2
+         const %m: f32[1, 4, 1, 1] = [0.5, 0.4, -0.3, 0.25]
+         const %d: f32[4, 1, 1] = [0.2, -0.3, 0.4, 0.5]
+         const %k: f32[] = [255.0]
+         {before}
+         %9 \"conv\" = Conv({attrs})(%n, %w) + bias(%b) + act(Relu)
+         output \"y\" = %9"
+    )
+}
+
+const NORMALISE: &str = "%1 = Binary(Div)(%x, %k)
+         %2 = Binary(Sub)(%1, %m)
+         %n = Binary(Div)(%2, %d)";
+const BARE: &str = "kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: Explicit(before: [0, 0], after: [0, 0])";
+const PADDED: &str =
+    "kernel: [3, 3], stride: [2, 2], dilation: [1, 1], padding: Explicit(before: [1, 1], after: [0, 1])";
+
+#[test]
+fn the_normalisation_of_an_image_goes_into_the_first_convolution() {
+    for (groups, weights) in [(1, "[6, 4, 3, 3]"), (2, "[6, 2, 3, 3]")] {
+        let text = normalised(NORMALISE, &format!("{BARE}, groups: {groups}"), weights);
+        becomes(&text, PASS, &["Conv+bias+act"]);
+    }
+}
+
+#[test]
+fn padding_leaves_one_addition_of_a_normalisation() {
+    let text = normalised(NORMALISE, &format!("{PADDED}, groups: 1"), "[6, 4, 3, 3]");
+    becomes(&text, PASS, &["Add", "Conv+bias+act"]);
+    let scaled = normalised("%n = Binary(Mul)(%x, %k)", &format!("{PADDED}, groups: 1"), "[6, 4, 3, 3]");
+    becomes(&scaled, PASS, &["Conv+bias+act"]);
+}
+
+#[test]
+fn a_lone_shift_before_padding_stays() {
+    let text = normalised("%n = Binary(Sub)(%x, %m)", &format!("{PADDED}, groups: 1"), "[6, 4, 3, 3]");
+    stays(&text, PASS, "must stay before the zeros");
 }

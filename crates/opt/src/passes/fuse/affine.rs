@@ -5,52 +5,59 @@ use crate::{PassCx, Patch, Proposal, matching::f32_tensor};
 use paring_core::op::{Binary, EpiOp};
 use paring_ir::{Node, NodeId, Op, ValueId};
 
-/// Batch normalisation after a layer goes into its weights, computed in `f64`.
-pub fn batch_norm(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
-    let Op::BatchNorm(attrs) = &node.op else { return None };
-    let x = node.input(0)?;
-    let layer = Layer::of(cx, x)?;
-    if layer.axis != 1 || !node.epilogue.is_empty() {
-        return None;
-    }
-    let parameter = |i: usize| cx.constant(node.input(i)?)?.to_f64s().filter(|p| p.len() == layer.channels);
-    let [scale, bias, mean, variance] = [parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?];
-    let scale: Vec<f64> = scale.iter().zip(&variance).map(|(s, v)| s / (v + f64::from(attrs.epsilon)).sqrt()).collect();
-    let shift: Vec<f64> = bias.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    fuse(cx, id, node, &layer, &scale, &shift, "batch normalisation")
+/// `scale * x + shift`, one of each per channel.
+pub struct Affine {
+    pub x: ValueId,
+    pub scale: Vec<f64>,
+    pub shift: Vec<f64>,
+    /// What it is, for reports.
+    pub what: &'static str,
 }
 
-/// Addition, subtraction, multiplication or division by a constant per channel.
-pub fn arithmetic(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
-    let Op::Binary(kind @ (Binary::Add | Binary::Sub | Binary::Mul | Binary::Div)) = node.op else { return None };
-    let (x, c) = (node.input(0)?, node.input(1)?);
-    let layer = Layer::of(cx, x)?;
-    if !cx.same_type(x, node.output(0)?) || !node.epilogue.is_empty() {
-        return None;
+impl Affine {
+    /// What `node` computes of a value with `channels` channels along `axis` of `rank`, where it is one.
+    pub fn of(cx: &PassCx<'_>, node: &Node, rank: usize, axis: usize, channels: usize) -> Option<Affine> {
+        let x = node.input(0)?;
+        if !node.epilogue.is_empty() || !cx.same_type(x, node.output(0)?) {
+            return None;
+        }
+        let kind = match &node.op {
+            Op::BatchNorm(attrs) if axis == 1 => {
+                let parameter = |i: usize| cx.constant(node.input(i)?)?.to_f64s().filter(|p| p.len() == channels);
+                let [scale, bias, mean, variance] = [parameter(1)?, parameter(2)?, parameter(3)?, parameter(4)?];
+                let deviation = |v: &f64| (v + f64::from(attrs.epsilon)).sqrt();
+                let scale: Vec<f64> = scale.iter().zip(&variance).map(|(s, v)| s / deviation(v)).collect();
+                let shift = bias.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+                return Some(Affine { x, scale, shift, what: "batch normalisation" });
+            }
+            Op::Binary(kind) => kind,
+            _ => return None,
+        };
+        let c = cx.per_channel(node.input(1)?, rank, axis, channels)?;
+        let (ones, zeros) = (vec![1.0; channels], vec![0.0; channels]);
+        let (scale, shift) = match kind {
+            Binary::Add => (ones, c),
+            Binary::Sub => (ones, c.iter().map(|c| -c).collect()),
+            Binary::Mul => (c, zeros),
+            Binary::Div => (c.iter().map(|c| 1.0 / c).collect(), zeros),
+            _ => return None,
+        };
+        Some(Affine { x, scale, shift, what: "constant per channel" })
     }
-    let c = cx.per_channel(c, layer.rank, layer.axis, layer.channels)?;
-    let (ones, zeros) = (vec![1.0; c.len()], vec![0.0; c.len()]);
-    let (scale, shift) = match kind {
-        Binary::Add => (ones, c),
-        Binary::Sub => (ones, c.iter().map(|c| -c).collect()),
-        Binary::Mul => (c, zeros),
-        _ => (c.iter().map(|c| 1.0 / c).collect(), zeros),
-    };
-    fuse(cx, id, node, &layer, &scale, &shift, "constant per channel")
+
+    /// Whether all numbers are finite in `f32`.
+    pub fn is_finite(&self) -> bool {
+        self.scale.iter().chain(&self.shift).all(|&x| (x as f32).is_finite())
+    }
 }
 
-/// `scale * layer + shift` in place of the layer and of `node`.
-fn fuse(
-    cx: &PassCx<'_>,
-    id: NodeId,
-    node: &Node,
-    layer: &Layer<'_>,
-    scale: &[f64],
-    shift: &[f64],
-    what: &str,
-) -> Option<Proposal> {
-    let as_f32 = |x: &f64| (*x as f32).is_finite();
-    if !scale.iter().chain(shift).all(as_f32) {
+/// Batch normalisation, or arithmetic with constants, after a layer goes into its weights, computed in `f64`, or into
+/// its epilogue.
+pub fn after_layer(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
+    let layer = Layer::of(cx, node.input(0)?)?;
+    let affine = Affine::of(cx, node, layer.rank, layer.axis, layer.channels)?;
+    let Affine { what, ref scale, ref shift, .. } = affine;
+    if !affine.is_finite() {
         return Some(Proposal::Decline(format!("{what}: a scale or shift is not a finite number")));
     }
     let name = &layer.node.name;
@@ -74,7 +81,7 @@ fn fuse(
 }
 
 /// Appends a step with a constant vector, unless all its entries are `neutral`.
-fn push_vector(
+pub fn push_vector(
     patch: &mut Patch,
     node: &mut Node,
     role: &str,

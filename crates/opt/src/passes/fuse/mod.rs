@@ -1,9 +1,10 @@
 //! Vertical fusion: what follows a convolution or product moves into its weights or its epilogue.
 //!
-//! Each rule looks at the follower. Both nodes go, one takes their place; the driver declines where the value between
-//! them is an output or has other users.
+//! A rule looks at the follower (`input` at the convolution itself). The nodes go, one takes their place; the driver
+//! declines where a value between them is an output or has other users.
 
 mod affine;
+mod input;
 mod layer;
 mod steps;
 
@@ -15,7 +16,7 @@ pub struct FuseEpilogues;
 
 type Rule = fn(&PassCx<'_>, NodeId, &Node) -> Option<Proposal>;
 
-const RULES: &[Rule] = &[affine::batch_norm, affine::arithmetic, steps::residual, steps::prelu, steps::activation];
+const RULES: &[Rule] = &[affine::after_layer, input::before_layer, steps::residual, steps::prelu, steps::activation];
 
 impl Pass for FuseEpilogues {
     fn name(&self) -> &'static str {
