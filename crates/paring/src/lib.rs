@@ -23,6 +23,7 @@ mod execute;
 mod explain;
 mod import;
 mod io;
+mod isolated;
 mod machine;
 mod model;
 mod options;
@@ -37,17 +38,18 @@ pub use cancel::Canceller;
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{AppliedRow, Explanation, MemoryReport, Optimized, RemarkRow};
 pub use io::{DimInfo, IoInfo, Port, View, ViewMut};
+pub use isolated::Isolated;
 pub use machine::Peaks;
 pub use model::{Metadata, Model, builtin_registry, read_onnx_tensor};
 pub use options::{Limits, Options, SharedPool, Threads};
 pub use paring_core::{DType, Element, Layout, Tensor};
 pub use paring_kernel as kernel;
 pub use paring_kernel::{Isa, Numerics};
-pub use paring_plan::{CandidateReport, LayerReport, Tuning, Verdict};
+pub use paring_plan::{CandidateReport, Case, LayerReport, Selection, Tuning, Verdict};
 pub use profile::{LayerTime, Profile, Span};
 pub use session::{Memory, Session};
 pub use stats::{LayerStats, Stats};
-pub use tune::{Isolated, TunedKernel, TunedLayer, machine_name};
+pub use tune::{TunedKernel, TunedLayer, machine_name};
 
 /// The graph, for those who make networks in Rust.
 pub mod graph {

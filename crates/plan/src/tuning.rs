@@ -1,10 +1,8 @@
 //! Measured times instead of estimates.
 
 use crate::lower;
-use crate::{Options, PlanError};
-use paring_ir::Graph;
-use paring_kernel::{Kernel, Machine, Offer, Operand, Problem, Registry};
-use std::collections::{BTreeMap, HashSet};
+use paring_kernel::{Offer, Operand, Problem};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// First line of the text form; the number changes with the form, and with what the problems' marks cover.
@@ -96,7 +94,7 @@ fn clean(name: &str) -> String {
 }
 
 /// Operator and operands for people, and a mark of everything that a kernel sees of the problem but names and elements.
-fn describe(p: &Problem) -> String {
+pub(crate) fn describe(p: &Problem) -> String {
     let operand = |o: &Option<Operand>| match o {
         Some(o) => format!("{}{:?}{}", o.dtype, o.shape, if o.constant.is_some() { "c" } else { "" }),
         None => "-".into(),
@@ -107,50 +105,13 @@ fn describe(p: &Problem) -> String {
     format!("{} {operands} #{:016x}", p.op.name(), fnv1a(all.as_bytes()))
 }
 
-fn describe_offer(o: &Offer) -> String {
+pub(crate) fn describe_offer(o: &Offer) -> String {
     format!("{} v{}", lower::layouts(o), o.variant)
 }
 
 /// The hash of Fowler, Noll and Vo, which is the same on every machine and with every compiler.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// A kernel that could run a problem of a graph.
-pub struct Case {
-    /// The node, with everything concrete.
-    pub problem: Problem,
-    /// Who offered.
-    pub kernel: &'static dyn Kernel,
-    /// What.
-    pub offer: Offer,
-    /// Nanoseconds it is estimated to take.
-    pub cost_ns: f64,
-}
-
-/// Everything that could run in a graph whose shapes are numbers: the offers for each problem, each problem once.
-///
-/// # Errors
-/// As for [`crate::plan`].
-pub fn cases(
-    graph: &Graph,
-    registry: &Registry,
-    machine: &Machine,
-    options: &Options,
-) -> Result<Vec<Vec<Case>>, PlanError> {
-    let lowered = lower::lower(graph, registry, machine, options)?;
-    let mut seen = HashSet::new();
-    let fresh = lowered.nodes.into_iter().filter(|n| !n.is_view && seen.insert(describe(&n.problem)));
-    let of = |n: lower::LNode| {
-        let case = |c: lower::Candidate| Case {
-            problem: n.problem.clone(),
-            kernel: c.kernel,
-            offer: c.offer,
-            cost_ns: c.cost_ns,
-        };
-        n.candidates.into_iter().map(case).collect()
-    };
-    Ok(fresh.map(of).collect())
 }
 
 #[cfg(test)]

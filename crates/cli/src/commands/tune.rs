@@ -56,20 +56,19 @@ fn earlier(file: &Path, new: &Tuning, console: &Console) -> Result<Tuning> {
 }
 
 fn report(file: &Path, all: &Tuning, layers: &[TunedLayer], console: &Console) -> Result<()> {
-    let lost = |l: &TunedLayer| l.kernels[l.estimated_best].measured_us / l.kernels[l.measured_best].measured_us;
-    let near = layers.iter().filter(|l| lost(l) <= NEAR).count();
+    let near = layers.iter().filter(|l| l.lost() <= NEAR).count();
     if console.json {
         return console.emit(&json!({
             "file": file.display().to_string(),
             "times": all.len(),
             "layers": layers,
-            "estimates_near_best": near,
+            "choices_near_best": near,
         }));
     }
     let columns = [
         ("layer", Side::Left),
         ("shape", Side::Left),
-        ("estimated best", Side::Left),
+        ("chosen", Side::Left),
         ("us", Side::Right),
         ("measured best", Side::Left),
         ("us", Side::Right),
@@ -77,20 +76,21 @@ fn report(file: &Path, all: &Tuning, layers: &[TunedLayer], console: &Console) -
     ];
     let mut grid = Grid::new(console, &columns);
     for l in layers {
-        let (e, m) = (&l.kernels[l.estimated_best], &l.kernels[l.measured_best]);
+        let (c, m) = (&l.kernels[l.chosen], &l.kernels[l.measured_best]);
         grid.row(vec![
             l.name.clone(),
             shape(&l.shape),
-            e.kernel.clone(),
-            format!("{:.1}", e.measured_us),
-            if l.estimated_best == l.measured_best { String::new() } else { m.kernel.clone() },
+            c.kernel.clone(),
+            format!("{:.1}", c.measured_us),
+            if l.chosen == l.measured_best { String::new() } else { m.kernel.clone() },
             format!("{:.1}", m.measured_us),
-            format!("{:.0} %", 100.0 * (lost(l) - 1.0)),
+            format!("{:.0} %", 100.0 * (l.lost() - 1.0)),
         ]);
     }
     console.print(&grid.text())?;
     console.print(&format!(
-        "estimates choose within 5 % of the best measured on {near} of {} layers\n{} times in {}; use them with --tuning {}\n",
+        "estimates choose within 5 % of the best measured in the same layouts on {near} of {} layers\n\
+         {} times in {}; use them with --tuning {}\n",
         layers.len(),
         all.len(),
         file.display(),
