@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 pub use values::{Extent, LimitArg, ShapeArg, split_input};
 use values::{
-    parse_count, parse_extent, parse_isa, parse_limit, parse_set, parse_shape, parse_tolerance, parse_tuning,
+    parse_calibration, parse_count, parse_extent, parse_isa, parse_limit, parse_set, parse_shape, parse_tolerance,
+    parse_tuning,
 };
 
 const AFTER_HELP: &str = "\
@@ -56,7 +57,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Compare two models, or a model with recorded outputs
     Compare(CompareArgs),
-    /// Measure which kernel is fastest for each layer, on this machine
+    /// Measure which kernel is fastest for each layer, or the caches and rates of this machine
     Tune(TuneArgs),
     /// Accuracy of a classifier on a labelled data set
     Eval(EvalArgs),
@@ -108,6 +109,9 @@ pub struct EngineArgs {
     /// Take kernels' times from this file, which `paring tune` wrote on this machine
     #[arg(long, value_name = "FILE", help_heading = "Engine", value_parser = parse_tuning)]
     pub tuning: Option<Arc<paring::Tuning>>,
+    /// Estimate with the caches and rates in this file, which `paring tune --machine` wrote on this machine
+    #[arg(long, value_name = "FILE", help_heading = "Engine", value_parser = parse_calibration)]
+    pub calibration: Option<paring::Calibration>,
     /// Do not use kernels of these names
     #[arg(long, value_name = "NAME,..", help_heading = "Engine", value_delimiter = ',')]
     pub exclude_kernels: Vec<String>,
@@ -349,11 +353,16 @@ pub struct OptimizeArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  paring tune model.onnx\n  paring tune model.onnx -o machine.tuning --append\n  \
-                        paring bench model.onnx --tuning model.tuning")]
+                        paring bench model.onnx --tuning model.tuning\n  paring tune --machine\n  \
+                        paring bench model.onnx --calibration machine.json")]
 pub struct TuneArgs {
     /// The model
-    pub model_file: PathBuf,
-    /// Where the times go [default: the model's name with .tuning]
+    #[arg(required_unless_present = "machine")]
+    pub model_file: Option<PathBuf>,
+    /// Measure the caches and rates of this machine, which estimates reckon with, rather than kernels on a model
+    #[arg(long, conflicts_with_all = ["model_file", "append"])]
+    pub machine: bool,
+    /// Where the measurements go [default: the model's name with .tuning, or machine.json]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Add to the times in the file, rather than refuse to overwrite it

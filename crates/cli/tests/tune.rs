@@ -43,3 +43,45 @@ fn times_are_written_used_and_distrusted() {
     let (_, warning) = expect(0, &explain);
     assert!(warning.contains("measured on 'somewhere else'"), "{warning}");
 }
+
+#[test]
+fn the_machine_is_measured_used_and_checked() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("machine.json");
+    let (m, f) = (model(), file.display().to_string());
+    let said = json(0, &["tune", "--machine", "-o", &f, "--json"]);
+    for of in ["measured", "default"] {
+        for rate in ["gmac_per_s", "l2_gb_per_s", "l3_gb_per_s", "memory_gb_per_s"] {
+            assert!(said[of][rate].as_f64() > Some(0.01), "{said}");
+        }
+    }
+    let (_, refusal) = expect(1, &["tune", "--machine", "-o", &f]);
+    assert!(refusal.contains("exists already"), "{refusal}");
+    expect(2, &["tune", &m, "--machine"]);
+    expect(2, &["tune"]);
+
+    // Estimates follow the rates: on a machine a thousand times as slow, every convolution is dearer.
+    let text = std::fs::read_to_string(&file).expect("the file");
+    let mut slow: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    slow["gmac_per_s"] = serde_json::json!(0.05);
+    std::fs::write(&file, slow.to_string()).expect("a file");
+    let cost = |args: &[&str]| {
+        let explained = json(0, args);
+        let layers = explained["layers"].as_array().expect("layers").clone();
+        let costs = layers.iter().filter(|l| l["macs"].as_u64() > Some(0)).filter_map(|l| l["cost_us"].as_f64());
+        costs.sum::<f64>()
+    };
+    let (typical, slowed) = (cost(&["explain", &m, "--json"]), cost(&["explain", &m, "--calibration", &f, "--json"]));
+    assert!(typical > 0.0 && slowed > 100.0 * typical, "{typical} {slowed}");
+
+    // What is of another machine, or no number, is refused by name.
+    for (from, to, why) in [
+        ("\"machine\":\"", "\"machine\":\"not ", "measured on 'not "),
+        ("\"gmac_per_s\":0.05", "\"gmac_per_s\":-1", "gmac_per_s is -1"),
+        ("\"gmac_per_s\":0.05", "\"gmac_per_s\":NaN", "expected"),
+    ] {
+        std::fs::write(&file, slow.to_string().replace(from, to)).expect("a file");
+        let (_, refusal) = expect(2, &["run", &m, "--random", "--calibration", &f]);
+        assert!(refusal.contains(why), "{why}: {refusal}");
+    }
+}

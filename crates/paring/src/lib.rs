@@ -39,7 +39,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use explain::{AppliedRow, Explanation, MemoryReport, Optimized, RemarkRow};
 pub use io::{DimInfo, IoInfo, Port, View, ViewMut};
 pub use isolated::Isolated;
-pub use machine::Peaks;
+pub use machine::{Calibration, Peaks};
 pub use model::{Metadata, Model, builtin_registry, read_onnx_tensor};
 pub use options::{Limits, Options, SharedPool, Threads};
 pub use paring_core::{DType, Element, Layout, Tensor};

@@ -291,7 +291,7 @@ fn rewrite(graph: &mut Graph, options: &Options) -> Result<paring_opt::Report> {
 /// What of the options a program depends on.
 fn fingerprint(o: &Options) -> String {
     format!(
-        "{:?} {:?} {} {:?} {:?} {:?} {:?} {} {} {:?}",
+        "{:?} {:?} {} {:?} {:?} {:?} {:?} {} {} {:?} {:?}",
         o.numerics,
         o.isa,
         o.optimize,
@@ -301,20 +301,20 @@ fn fingerprint(o: &Options) -> String {
         o.max_memory,
         o.keep_intermediates,
         o.limits.arena_bytes,
+        o.calibration,
         // The address is enough: whoever holds a program's options holds the times.
         o.tuning.as_ref().map(Arc::as_ptr)
     )
 }
 
-/// This machine, less the instructions that `options` rule out.
+/// This machine, as calibrated or typical, less the instructions that `options` rule out.
 pub(crate) fn machine(options: &Options) -> Machine {
-    let mut m = paring_simd::machine();
+    let mut m = options.calibration.as_ref().map_or_else(paring_simd::machine, |c| c.machine().clone());
     if let Some(only) = &options.isa {
         let mask = only.iter().fold(IsaSet::PORTABLE, |s, &i| s.with(i));
         let isa = m.isa.intersect(mask);
         if isa != m.isa {
-            let cores = m.cores;
-            m = Machine { cores, ..Machine::generic(isa) };
+            m = Machine { isa, gmacs: Machine::generic(isa).gmacs, ..m };
         }
     }
     m

@@ -26,6 +26,8 @@ pub struct Options {
     pub max_memory: Option<usize>,
     /// Measured times of kernels, which take the place of estimates (see [`crate::Model::tune`]).
     pub tuning: Option<Arc<paring_plan::Tuning>>,
+    /// What was measured of this machine, for estimates to reckon with instead of the rates of a typical one.
+    pub calibration: Option<crate::Calibration>,
     /// Keep every value between the layers readable after a run (see [`crate::Session::intermediate`]). Costs memory.
     pub keep_intermediates: bool,
     /// How many sets of input shapes keep their plan ready.
@@ -48,6 +50,7 @@ impl Default for Options {
             exclude_kernels: Vec::new(),
             max_memory: None,
             tuning: None,
+            calibration: None,
             keep_intermediates: false,
             plan_cache: 8,
             profile: false,

@@ -114,6 +114,12 @@ pub fn parse_tuning(file: &str) -> Result<Arc<paring::Tuning>, String> {
     Ok(Arc::new(tuning))
 }
 
+/// Reads what was measured of this machine; what is of another or out of reason is refused.
+pub fn parse_calibration(file: &str) -> Result<paring::Calibration, String> {
+    let text = std::fs::read_to_string(file).map_err(|e| e.to_string())?;
+    serde_json::from_str(&text).map_err(|e| e.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

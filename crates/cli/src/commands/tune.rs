@@ -1,5 +1,7 @@
 //! `paring tune`: which kernel is fastest for each layer, by measurement.
 
+mod machine;
+
 use crate::args::TuneArgs;
 use crate::compute::{self, Watchdog};
 use crate::data::write;
@@ -14,12 +16,19 @@ use std::path::{Path, PathBuf};
 const NEAR: f64 = 1.05;
 
 pub fn run(args: &TuneArgs, console: &Console) -> Result<Exit> {
+    match &args.model_file {
+        Some(model) => layers(model, args, console),
+        None => machine::run(args, console),
+    }
+}
+
+fn layers(model_file: &Path, args: &TuneArgs, console: &Console) -> Result<Exit> {
     let watchdog = Watchdog::start(args.engine.model.time_limit());
-    let file = args.output.clone().unwrap_or_else(|| beside(&args.model_file));
+    let file = args.output.clone().unwrap_or_else(|| beside(model_file));
     if !args.append {
         write::check_free(std::slice::from_ref(&file), args.force)?;
     }
-    let (model, _) = compute::open(&args.model_file, &args.engine.model)?;
+    let (model, _) = compute::open(model_file, &args.engine.model)?;
     let shapes = compute::input_shapes(&model, &args.engine.model)?;
     let named = compute::named_shapes(&model, &shapes);
     let bar = console.progress(1, "measuring");
