@@ -3,8 +3,8 @@
 use paring_core::{
     DType, Tensor, TensorError,
     op::{
-        Act, Binary, ConvAttrs, DenseAttrs, EpiOp, GlobalPool, Op, Padding, PoolAttrs, PoolKind, SoftmaxAttrs,
-        SoftmaxKind,
+        Act, Binary, ConvAttrs, ConvTransposeAttrs, DenseAttrs, EpiOp, GlobalPool, LayerNormAttrs, Op, Padding,
+        PoolAttrs, PoolKind, SoftmaxAttrs, SoftmaxKind,
     },
 };
 use paring_kernel::{Numerics, Operand, Problem};
@@ -46,7 +46,15 @@ const MOBILENET_V2: &[Conv] = &[
     [320, 7, 1280, 1, 1, 1],
 ];
 
-/// Every problem that is measured.
+/// Layers with windows that ResNet and MobileNet lack: for Winograd in squares and in lines, and for Fourier transforms.
+const WINDOWS: &[(&str, [usize; 3], [usize; 2])] = &[
+    ("googlenet", [32, 28, 96], [5, 5]),
+    ("inception_v3", [128, 17, 128], [1, 7]),
+    ("inception_v3", [128, 17, 128], [7, 1]),
+    ("large_windows", [32, 64, 32], [11, 11]),
+];
+
+/// Every problem that is measured: at least one for each family of kernels.
 ///
 /// # Errors
 /// Where memory for the weights is short.
@@ -57,43 +65,100 @@ pub fn problems() -> Result<Vec<Problem>, TensorError> {
             all.push(conv(network, layer)?);
         }
     }
+    for &(network, [channels, side, outputs], window) in WINDOWS {
+        all.push(windowed(network, [channels, side, outputs], window, 1, 1)?);
+    }
+    all.push(transposed("unet", 128, 28, 64)?);
     all.push(dense("resnet50", 2048, 1000)?);
     all.push(dense("mobilenet_v2", 1280, 1000)?);
-    all.push(max_pool("resnet50", 64, 112));
-    let pool = Op::GlobalPool(GlobalPool::Average);
-    all.push(plain("resnet50/global_average", pool, &[&[1, 2048, 7, 7]], &[1, 2048, 1, 1]));
+    let heads: [&[usize]; 3] = [&[1, 12, 128, 64], &[1, 12, 64, 128], &[1, 12, 128, 128]];
+    all.push(plain("bert/matmul_scores", Op::MatMul, &heads[..2], heads[2]));
+    let average = PoolKind::Average { count_padding: false };
+    all.push(pool("resnet50", "max_pool", PoolKind::Max, [64, 112], 2));
+    all.push(pool("inception_v3", "average_pool", average, [192, 35], 1));
+    let global = Op::GlobalPool(GlobalPool::Average);
+    all.push(plain("resnet50/global_average", global, &[&[1, 2048, 7, 7]], &[1, 2048, 1, 1]));
     let residual: &[usize] = &[1, 256, 56, 56];
     all.push(plain("resnet50/add", Op::Binary(Binary::Add), &[residual, residual], residual));
-    let softmax = SoftmaxAttrs { kind: SoftmaxKind::Softmax, axis: 1, to_end: false };
-    all.push(plain("resnet50/softmax", Op::Softmax(softmax), &[&[1, 1000]], &[1, 1000]));
+    let wide: &[usize] = &[1, 96, 112, 112];
+    all.push(plain("efficientnet_b0/silu", Op::Activation(Act::Swish(1.0)), &[wide], wide));
+    let softmax = |axis| Op::Softmax(SoftmaxAttrs { kind: SoftmaxKind::Softmax, axis, to_end: false });
+    all.push(plain("resnet50/softmax", softmax(1), &[&[1, 1000]], &[1, 1000]));
+    all.push(plain("bert/softmax", softmax(3), &heads[2..], heads[2]));
+    all.push(layer_norm("bert", 128, 768)?);
     Ok(all)
 }
 
-/// A convolution with bias and ReLU, padded so that the output covers the input.
+/// A convolution with a square window.
 fn conv(network: &str, &[channels, side, outputs, window, stride, groups]: &Conv) -> Result<Problem, TensorError> {
-    let pad = window / 2;
-    let out = (side + 2 * pad - window) / stride + 1;
+    windowed(network, [channels, side, outputs], [window; 2], stride, groups)
+}
+
+/// A convolution with bias and ReLU, padded so that the output covers the input.
+fn windowed(
+    network: &str,
+    [channels, side, outputs]: [usize; 3],
+    window: [usize; 2],
+    stride: usize,
+    groups: usize,
+) -> Result<Problem, TensorError> {
+    let pad = window.map(|w| w / 2).to_vec();
+    let [height, width] = window.map(|w| (side + w / 2 * 2 - w) / stride + 1);
     let kind = if groups > 1 { "depthwise" } else { "conv" };
     let attrs = ConvAttrs {
-        kernel: vec![window; 2],
+        kernel: window.to_vec(),
         stride: vec![stride; 2],
         dilation: vec![1; 2],
-        padding: Padding::Explicit { before: vec![pad; 2], after: vec![pad; 2] },
+        padding: Padding::Explicit { before: pad.clone(), after: pad },
         groups,
         select: None,
     };
+    let [h, w] = window;
     Ok(Problem {
-        name: format!("{network}/{kind}{window}x{window}s{stride}_{channels}x{side}x{side}_{outputs}"),
+        name: format!("{network}/{kind}{h}x{w}s{stride}_{channels}x{side}x{side}_{outputs}"),
         op: Op::Conv(attrs),
         inputs: vec![
             Some(Operand::new(DType::F32, &[1, channels, side, side])),
-            Some(constant(&[outputs, channels / groups, window, window])?),
+            Some(constant(&[outputs, channels / groups, h, w])?),
             Some(constant(&[outputs])?),
         ],
-        outputs: vec![Some(Operand::new(DType::F32, &[1, outputs, out, out]))],
+        outputs: vec![Some(Operand::new(DType::F32, &[1, outputs, height, width]))],
         epilogue: vec![EpiOp::Bias { input: 2 }, EpiOp::Act(Act::Relu)],
         numerics: Numerics::Default,
     })
+}
+
+/// A transposed convolution that doubles the side, with bias.
+fn transposed(network: &str, channels: usize, side: usize, outputs: usize) -> Result<Problem, TensorError> {
+    let attrs = ConvTransposeAttrs {
+        kernel: vec![2; 2],
+        stride: vec![2; 2],
+        dilation: vec![1; 2],
+        padding: Padding::none(2),
+        output_padding: vec![0; 2],
+        output_shape: None,
+        groups: 1,
+    };
+    Ok(Problem {
+        name: format!("{network}/transposed2x2s2_{channels}x{side}x{side}_{outputs}"),
+        op: Op::ConvTranspose(attrs),
+        inputs: vec![
+            Some(Operand::new(DType::F32, &[1, channels, side, side])),
+            Some(constant(&[channels, outputs, 2, 2])?),
+            Some(constant(&[outputs])?),
+        ],
+        outputs: vec![Some(Operand::new(DType::F32, &[1, outputs, 2 * side, 2 * side]))],
+        epilogue: vec![EpiOp::Bias { input: 2 }],
+        numerics: Numerics::Default,
+    })
+}
+
+/// Normalisation of rows, with scale and shift.
+fn layer_norm(network: &str, rows: usize, width: usize) -> Result<Problem, TensorError> {
+    let op = Op::LayerNorm(LayerNormAttrs { axis: -1, epsilon: 1e-5, rms: false });
+    let mut p = plain(&format!("{network}/layer_norm"), op, &[&[1, rows, width]], &[1, rows, width]);
+    p.inputs.extend([Some(constant(&[width])?), Some(constant(&[width])?)]);
+    Ok(p)
 }
 
 fn dense(network: &str, depth: usize, columns: usize) -> Result<Problem, TensorError> {
@@ -111,18 +176,19 @@ fn dense(network: &str, depth: usize, columns: usize) -> Result<Problem, TensorE
     })
 }
 
-fn max_pool(network: &str, channels: usize, side: usize) -> Problem {
+/// Pooling over windows of 3 x 3.
+fn pool(network: &str, name: &str, kind: PoolKind, [channels, side]: [usize; 2], stride: usize) -> Problem {
     let attrs = PoolAttrs {
-        kind: PoolKind::Max,
+        kind,
         kernel: vec![3; 2],
-        stride: vec![2; 2],
+        stride: vec![stride; 2],
         dilation: vec![1; 2],
         padding: Padding::Explicit { before: vec![1; 2], after: vec![1; 2] },
         ceil: false,
         column_major: false,
     };
-    let out = (side + 2 - 3) / 2 + 1;
-    let name = format!("{network}/max_pool3x3s2_{channels}x{side}x{side}");
+    let out = (side + 2 - 3) / stride + 1;
+    let name = format!("{network}/{name}3x3s{stride}_{channels}x{side}x{side}");
     plain(&name, Op::Pool(attrs), &[&[1, channels, side, side]], &[1, channels, out, out])
 }
 
