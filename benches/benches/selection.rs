@@ -126,26 +126,28 @@ fn line(place: &str, l: &TunedLayer) -> String {
 }
 
 fn report(distinct: usize, layers: &[(String, TunedLayer)]) {
-    let mut open: Vec<_> = layers.iter().filter(|(_, l)| l.rivals > 1).collect();
-    let mut by_operator: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for (_, l) in &open {
-        let (near, all) = by_operator.entry(&l.op).or_default();
-        *near += usize::from(l.lost() <= NEAR);
-        *all += 1;
-    }
-    println!("\nlayers with a choice, by operator: within 5 % of the best, all");
-    for (operator, (near, all)) in &by_operator {
-        println!("{operator:<20} {near:>5} {all:>5}");
-    }
-    open.sort_by(|a, b| b.1.lost().total_cmp(&a.1.lost()));
+    let mut worst: Vec<_> = layers.iter().filter(|(_, l)| l.lost() > NEAR).collect();
+    worst.sort_by(|a, b| b.1.lost().total_cmp(&a.1.lost()));
     println!("\nthe worst");
-    for (place, l) in open.iter().take(WORST).filter(|(_, l)| l.chosen != l.measured_best) {
+    for (place, l) in worst.iter().take(WORST) {
         println!("{}", line(place, l));
     }
-    let near = open.iter().filter(|(_, l)| l.lost() <= NEAR).count();
-    let share = 100.0 * near as f64 / open.len().max(1) as f64;
-    println!(
-        "\n{distinct} distinct layers, {} of them with a choice: {near} ({share:.1} %) within 5 % of the best",
-        open.len()
-    );
+    println!("\nwithin 5 % of the best");
+    let mut by_operator: BTreeMap<&str, Vec<&TunedLayer>> = BTreeMap::new();
+    for (_, l) in layers {
+        by_operator.entry(&l.op).or_default().push(l);
+    }
+    for (operator, of) in &by_operator {
+        println!("{operator:<20} {}", share(of));
+    }
+    let all: Vec<_> = layers.iter().map(|(_, l)| l).collect();
+    let open: Vec<_> = all.iter().copied().filter(|l| l.rivals > 1).collect();
+    println!("\n{distinct} distinct layers; of those with more than one kernel worth measuring {}", share(&all));
+    println!("of those with more than one on the same instructions {}", share(&open));
+}
+
+/// How many of `layers` run on a kernel as good as the best.
+fn share(layers: &[&TunedLayer]) -> String {
+    let near = layers.iter().filter(|l| l.lost() <= NEAR).count();
+    format!("{near} of {} ({:.1} %)", layers.len(), 100.0 * near as f64 / layers.len().max(1) as f64)
 }

@@ -32,7 +32,8 @@ pub struct TunedLayer {
     pub chosen: usize,
     /// The kernel that took the least time, of those in the layouts of the chosen one.
     pub measured_best: usize,
-    /// How many kernels were measured in those layouts.
+    /// How many kernels were measured in those layouts on the instructions of the chosen one, itself included: where it
+    /// is alone, all there was to choose was instructions.
     pub rivals: usize,
     /// All kernels measured.
     pub kernels: Vec<TunedKernel>,
@@ -123,6 +124,7 @@ impl TunedLayer {
         let kernels: Vec<TunedKernel> = worth.iter().map(kernel).collect();
         let rivals: Vec<usize> = (0..worth.len()).filter(|&k| s.is_rival(worth[k])).collect();
         let chosen = worth.iter().position(|&i| i == s.chosen).unwrap_or(0);
+        let isa = |k: usize| s.cases[worth[k]].kernel.descriptor().isa;
         let faster = |a: &&usize, b: &&usize| kernels[**a].measured_us.total_cmp(&kernels[**b].measured_us);
         Ok(Some(TunedLayer {
             name: p.name.clone(),
@@ -130,7 +132,7 @@ impl TunedLayer {
             shape: p.output(0).map(|y| y.shape.clone()).unwrap_or_default(),
             chosen,
             measured_best: rivals.iter().min_by(faster).copied().unwrap_or(chosen),
-            rivals: rivals.len(),
+            rivals: rivals.iter().filter(|&&k| isa(k) == isa(chosen)).count(),
             kernels,
         }))
     }
