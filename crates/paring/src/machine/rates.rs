@@ -76,11 +76,11 @@ impl Task for Reading<'_> {
         const AT_ONCE: usize = 8;
         let mut sums = [s.splat(0.0); AT_ONCE];
         for row in self.0.as_chunks::<LANES>().0.as_chunks::<AT_ONCE>().0 {
-            for (sum, &lanes) in sums.iter_mut().zip(row) {
-                *sum = s.add(*sum, s.from_array(lanes));
+            // By index: a zip of iterators may ask for lengths by a call, and then the sums live in memory.
+            for i in 0..AT_ONCE {
+                sums[i] = s.add(sums[i], s.from_array(row[i]));
             }
         }
-        // Lanes are summed last and once: summed for each vector, the compiler takes lanes apart within the loop.
         s.sum(sums.into_iter().fold(s.splat(0.0), |total, v| s.add(total, v)))
     }
 }
