@@ -8,6 +8,10 @@ pub trait Parallel: Sync {
 
     /// Calls `f(task, worker)` for every `task` below `tasks`, in any order, and returns when all are done. No two
     /// calls with the same `worker` overlap.
+    ///
+    /// # Panics
+    /// Where a task panics, once no other is in progress. Where a task itself calls this, several threads may panic:
+    /// there is one level of tasks.
     fn run(&self, tasks: usize, f: &(dyn Fn(usize, usize) + Sync));
 }
 

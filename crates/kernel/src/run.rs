@@ -36,7 +36,7 @@ impl<'a> RunCx<'a> {
     /// All operands must be valid for `'a` and initialised, aligned to 64 bytes (inputs and outputs at least to their
     /// element), of the length that their layout and shape ask for; outputs and scratch must be unique and disjoint
     /// from everything else, except that output 0 may be the memory of input `in_place`. `worker_scratch` must hold
-    /// `worker_bytes * parallel.workers()` bytes.
+    /// `worker_bytes * parallel.workers()` bytes, and `parallel` must keep what [`Parallel`] promises.
     pub unsafe fn new(
         inputs: &'a [Option<RawOperand>],
         outputs: &'a [Option<RawOperand>],

@@ -32,6 +32,7 @@ mod profile;
 mod program;
 mod session;
 mod stats;
+mod team;
 mod tune;
 
 pub use cancel::Canceller;
@@ -41,14 +42,16 @@ pub use io::{DimInfo, IoInfo, Port, View, ViewMut};
 pub use isolated::Isolated;
 pub use machine::{Calibration, Peaks};
 pub use model::{Metadata, Model, builtin_registry, read_onnx_tensor};
-pub use options::{Limits, Options, SharedPool, Threads};
+pub use options::{Limits, Options, Threads};
 pub use paring_core::{DType, Element, Layout, Tensor};
 pub use paring_kernel as kernel;
 pub use paring_kernel::{Isa, Numerics};
 pub use paring_plan::{CandidateReport, Case, LayerReport, Selection, Tuning, Verdict};
+pub use pool::SharedPool;
 pub use profile::{LayerTime, Profile, Span};
-pub use session::{Memory, Session};
+pub use session::{Memory, Run, RunOptions, Session};
 pub use stats::{LayerStats, Stats};
+pub use team::{Executor, Helper};
 pub use tune::{TunedKernel, TunedLayer, machine_name};
 
 /// The graph, for those who make networks in Rust.

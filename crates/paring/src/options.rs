@@ -1,5 +1,6 @@
 //! What a caller may choose.
 
+use crate::{Executor, SharedPool};
 use paring_kernel::{Isa, Numerics};
 use std::sync::Arc;
 
@@ -102,10 +103,12 @@ impl Options {
 pub enum Threads {
     /// The calling thread alone.
     Single,
-    /// A pool of the session's own, of so many threads, the calling one included. The others sleep between runs.
+    /// Threads of the session's own, so many with the calling one. The others sleep between runs.
     Pool(usize),
-    /// A rayon pool that the caller shares between sessions and with other work.
+    /// The calling thread and a rayon pool that sessions share.
     Shared(SharedPool),
+    /// The calling thread and threads that the program has already.
+    Caller(Arc<dyn Executor>),
 }
 
 impl Default for Threads {
@@ -115,31 +118,6 @@ impl Default for Threads {
             Ok(n) if n.get() > 1 => Threads::Pool(n.get()),
             _ => Threads::Single,
         }
-    }
-}
-
-/// A pool of threads shared between sessions.
-#[derive(Clone)]
-pub struct SharedPool(pub(crate) Arc<rayon::ThreadPool>);
-
-impl SharedPool {
-    /// A new pool of so many threads.
-    ///
-    /// # Errors
-    /// Where the operating system refuses threads.
-    pub fn new(threads: usize) -> crate::Result<SharedPool> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.max(1))
-            .thread_name(|i| format!("paring-shared-{i}"))
-            .build()
-            .map(|p| SharedPool(Arc::new(p)))
-            .map_err(|e| crate::Error::from_source(crate::ErrorKind::Memory, e))
-    }
-}
-
-impl std::fmt::Debug for SharedPool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SharedPool({} threads)", self.0.current_num_threads())
     }
 }
 

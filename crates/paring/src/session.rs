@@ -1,10 +1,12 @@
 //! Sessions: the memory and the threads of one user of a model.
 
 mod results;
+mod run;
 mod stage;
 mod workers;
 
 pub use results::Memory;
+pub use run::{Run, RunOptions};
 
 use crate::{
     Canceller, DType, Element, Error, ErrorKind, IoInfo, Model, Options, Port, Result, View, ViewMut,
@@ -211,20 +213,25 @@ impl Session {
     /// As for [`Model::session`] where shapes are new; [`ErrorKind::Data`] where the elements of an input are not what
     /// an operator allows; [`ErrorKind::Cancelled`].
     pub fn run(&mut self) -> Result<()> {
-        let result = self.run_stages();
+        self.run_as(RunOptions::default())
+    }
+
+    fn run_as(&mut self, options: RunOptions<'_>) -> Result<()> {
+        let result = self.run_stages(options);
         let result = self.canceller.end_run(result);
         self.ran = result.is_ok();
         result
     }
 
-    fn run_stages(&mut self) -> Result<()> {
-        self.run_first(|stage, runner, inputs, working_set| stage.run(runner, inputs, working_set))?;
-        self.run_rest()
+    fn run_stages(&mut self, options: RunOptions<'_>) -> Result<()> {
+        self.run_first(options, |stage, runner, inputs, working_set| stage.run(runner, inputs, working_set))?;
+        self.run_rest(options)
     }
 
     /// Prepares where that is needed, and runs the first stage as `run` says.
     fn run_first(
         &mut self,
+        options: RunOptions<'_>,
         run: impl FnOnce(&mut Stage, Runner<'_>, &mut dyn Iterator<Item = &[u8]>, &mut [u8]) -> Result<()>,
     ) -> Result<()> {
         if !self.is_prepared() {
@@ -234,13 +241,13 @@ impl Session {
             return Err(Error::new(ErrorKind::Internal, "a run without a stage"));
         };
         let recorder = self.options.profile.then_some(&mut self.recorder);
-        let runner = Runner { workers: &self.workers, canceller: &self.canceller, recorder };
+        let runner = Runner { workers: &self.workers, options, canceller: &self.canceller, recorder };
         let inputs = &mut self.inputs.iter().map(|i| i.buffer.as_slice());
         run(stage, runner, inputs, self.working_set.as_mut_slice())
     }
 
     /// Plans and runs the stages after the first, one by one: shapes that depend on data are known now.
-    fn run_rest(&mut self) -> Result<()> {
+    fn run_rest(&mut self, options: RunOptions<'_>) -> Result<()> {
         let Some(mut stage) = self.stage.as_ref() else { return Ok(()) };
         let tools = Tools {
             registry: &self.registry,
@@ -263,7 +270,7 @@ impl Session {
             let program = Arc::new(tools.program(tools.advance(rest, known)?)?);
             let mut next = Stage::new(program, &self.workers, self.options.limits.arena_bytes)?;
             let mut working_set = AlignedBuf::zeroed(next.working_bytes(&self.workers))?;
-            let runner = Runner { workers: &self.workers, canceller: &self.canceller, recorder: None };
+            let runner = Runner { workers: &self.workers, options, canceller: &self.canceller, recorder: None };
             let inputs = &mut self.inputs.iter().map(|i| i.buffer.as_slice());
             next.run(runner, inputs, working_set.as_mut_slice())?;
             for result in next.results() {
@@ -289,7 +296,17 @@ impl Session {
         outputs: &mut [ViewMut<'_>],
         working: Option<&mut [u8]>,
     ) -> Result<()> {
-        let result = self.run_on_memory(inputs, outputs, working);
+        self.run_on_as(inputs, outputs, working, RunOptions::default())
+    }
+
+    fn run_on_as(
+        &mut self,
+        inputs: &[View<'_>],
+        outputs: &mut [ViewMut<'_>],
+        working: Option<&mut [u8]>,
+        options: RunOptions<'_>,
+    ) -> Result<()> {
+        let result = self.run_on_memory(inputs, outputs, working, options);
         self.canceller.end_run(result)
     }
 
@@ -298,10 +315,11 @@ impl Session {
         inputs: &[View<'_>],
         outputs: &mut [ViewMut<'_>],
         working: Option<&mut [u8]>,
+        options: RunOptions<'_>,
     ) -> Result<()> {
         check_types("input", self.model.inputs(), &mut inputs.iter().map(|v| v.dtype))?;
         check_types("output", self.model.outputs(), &mut outputs.iter().map(|v| v.dtype))?;
-        self.run_first(|stage, runner, _, own| {
+        self.run_first(options, |stage, runner, _, own| {
             if stage.program.rest.is_some() {
                 let message = "the shape of an output depends on the data: use run and output instead";
                 return Err(Error::new(ErrorKind::Unsupported, message));
@@ -315,10 +333,14 @@ impl Session {
     /// # Errors
     /// As for [`Session::set_input`] and [`Session::run`].
     pub fn run_with(&mut self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        self.run_with_as(inputs, RunOptions::default())
+    }
+
+    fn run_with_as(&mut self, inputs: &[(&str, &Tensor)], options: RunOptions<'_>) -> Result<Vec<(String, Tensor)>> {
         for (name, tensor) in inputs {
             self.set_input(*name, tensor)?;
         }
-        self.run()?;
+        self.run_as(options)?;
         let names: Vec<String> = self.model.outputs().iter().map(|o| o.name.clone()).collect();
         names.into_iter().enumerate().map(|(k, n)| Ok((n, self.output_tensor(k)?))).collect()
     }

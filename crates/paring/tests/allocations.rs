@@ -3,7 +3,7 @@
 mod common;
 
 use common::prepared;
-use paring::Options;
+use paring::{Executor, Helper, Options, RunOptions};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering},
@@ -43,6 +43,17 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// An executor that allocates nothing, and helps nobody.
+struct Nobody;
+
+impl Executor for Nobody {
+    fn threads(&self) -> usize {
+        2
+    }
+
+    fn spawn(&self, _: Helper) {}
+}
+
 #[test]
 fn running_allocates_nothing() {
     assert!(CALLS.load(Ordering::Relaxed) > 0, "the counter counts");
@@ -54,6 +65,11 @@ fn running_allocates_nothing() {
             for _ in 0..3 {
                 session.run().unwrap();
             }
+            // Neither do single runs with fewer threads or other ones.
+            let options = RunOptions::default();
+            session.using(options.with_max_threads(2)).run().unwrap();
+            session.using(options.with_executor(&Nobody)).run().unwrap();
+            session.run().unwrap();
             let calls = CALLS.load(Ordering::Relaxed) - before;
             assert_eq!(calls, 0, "{name}, optimised {optimize}, {threads} threads: calls of the allocator");
         }

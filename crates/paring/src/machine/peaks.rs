@@ -2,7 +2,7 @@
 
 use super::caches::Caches;
 use super::rates::{block, mul_adds, reading, widest};
-use crate::{Options, Result, model, session::Workers};
+use crate::{Options, Result, RunOptions, model, session::Workers};
 use paring_kernel::Isa;
 
 /// Rates that the workers of a session reach together at best, measured within a tenth of a second.
@@ -32,10 +32,10 @@ impl Peaks {
         let isa = model::machine(options).isa;
         let block = block(beyond(Caches::detect().l3))?;
         let block_bytes = block.as_slice().len();
-        let (gmacs, memory_bandwidth) = workers.awake(|parallel| {
-            (mul_adds(parallel, isa), reading(parallel, isa, bytemuck::cast_slice(block.as_slice())))
-        });
-        Ok(Peaks { workers: workers.parallel().workers(), isa: widest(isa), gmacs, memory_bandwidth, block_bytes })
+        let (gmacs, memory_bandwidth) = workers.awake(RunOptions::default(), |parallel| {
+            Ok((mul_adds(parallel, isa), reading(parallel, isa, bytemuck::cast_slice(block.as_slice()))))
+        })?;
+        Ok(Peaks { workers: workers.count(), isa: widest(isa), gmacs, memory_bandwidth, block_bytes })
     }
 
     /// The higher of both rates, for two measurements of the same.

@@ -91,7 +91,7 @@ impl Session {
         let io = plan.inputs.iter().chain(&plan.outputs).map(|s| s.len).sum();
         Memory {
             arena_bytes: m.arena,
-            scratch_bytes: m.working_set(self.workers.parallel().workers()) - m.arena,
+            scratch_bytes: m.working_set(self.workers.count()) - m.arena,
             io_bytes: io,
             packed_bytes: m.packed,
             constant_bytes: m.constants,

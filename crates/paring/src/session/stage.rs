@@ -1,6 +1,6 @@
 //! One program with the memory for its results.
 
-use super::workers::Workers;
+use super::{RunOptions, workers::Workers};
 use crate::{
     Canceller, Error, ErrorKind, Result, ViewMut,
     execute::{Bindings, Operands, execute},
@@ -21,6 +21,7 @@ pub(super) struct Stage {
 /// What running takes besides the memory.
 pub(super) struct Runner<'a> {
     pub workers: &'a Workers,
+    pub options: RunOptions<'a>,
     pub canceller: &'a Canceller,
     pub recorder: Option<&'a mut Recorder>,
 }
@@ -29,7 +30,7 @@ impl Stage {
     /// Takes the memory for the outputs, unless that and the working memory together exceed `limit`.
     pub fn new(program: Arc<Program>, workers: &Workers, limit: usize) -> Result<Stage> {
         let plan = &program.plan;
-        let working = plan.memory().working_set(workers.parallel().workers());
+        let working = plan.memory().working_set(workers.count());
         let needed = plan.outputs.iter().fold(working, |sum, o| sum.saturating_add(o.len));
         if needed > limit {
             let message = format!("working memory and outputs need {needed} bytes, more than the limit of {limit}");
@@ -43,7 +44,7 @@ impl Stage {
 
     /// Bytes of working memory that running needs.
     pub fn working_bytes(&self, workers: &Workers) -> usize {
-        self.program.plan.memory().working_set(workers.parallel().workers())
+        self.program.plan.memory().working_set(workers.count())
     }
 
     /// Runs into the stage's own outputs.
@@ -79,6 +80,6 @@ impl Stage {
 }
 
 fn go(program: &Program, operands: &mut Operands, runner: Runner<'_>, bindings: Bindings<'_, '_, '_>) -> Result<()> {
-    let Runner { workers, canceller, recorder } = runner;
-    workers.awake(|parallel| execute(&program.plan, bindings, operands, parallel, canceller, recorder))
+    let Runner { workers, options, canceller, recorder } = runner;
+    workers.awake(options, |parallel| execute(&program.plan, bindings, operands, parallel, canceller, recorder))
 }

@@ -1,46 +1,66 @@
 //! The threads of a session.
 
+use super::RunOptions;
 use crate::{
-    Error, ErrorKind, Result, Threads,
-    pool::{Pool, Rayon},
+    Error, ErrorKind, Executor, Result, Threads,
+    pool::{Nobody, OwnThreads},
+    team::{Crew, Team},
 };
-use paring_kernel::{Parallel, Serial};
+use paring_kernel::Parallel;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
+
+/// More workers than this are a mistake; each takes scratch memory.
+const MOST: usize = 1024;
 
 /// Who computes the runs of a session.
-pub(crate) enum Workers {
-    Single(Serial),
-    Own(Pool),
-    Shared(Rayon),
+pub(crate) struct Workers {
+    team: Arc<Team>,
+    executor: Arc<dyn Executor>,
+    /// The last run was on another executor.
+    elsewhere: AtomicBool,
 }
 
 impl Workers {
     pub fn new(threads: &Threads) -> Result<Workers> {
-        Ok(match threads {
-            Threads::Single | Threads::Pool(0 | 1) => Workers::Single(Serial),
-            Threads::Pool(n) => {
-                Workers::Own(Pool::new(*n).map_err(|e| Error::new(ErrorKind::Memory, format!("{n} threads: {e}")))?)
+        let executor: Arc<dyn Executor> = match threads {
+            Threads::Single | Threads::Pool(0 | 1) => Arc::new(Nobody),
+            &Threads::Pool(n) => {
+                let own = OwnThreads::new(checked(n)?);
+                Arc::new(own.map_err(|e| Error::new(ErrorKind::Memory, format!("{n} threads: {e}")))?)
             }
-            Threads::Shared(pool) => Workers::Shared(Rayon(pool.0.clone())),
-        })
+            Threads::Shared(pool) => Arc::new(pool.clone()),
+            Threads::Caller(executor) => executor.clone(),
+        };
+        let team = Arc::new(Team::new(checked(executor.threads())?));
+        Ok(Workers { team, executor, elsewhere: AtomicBool::new(false) })
     }
 
-    pub fn parallel(&self) -> &dyn Parallel {
-        match self {
-            Workers::Single(s) => s,
-            Workers::Own(p) => p,
-            Workers::Shared(r) => r,
-        }
+    /// How many workers there may be, the calling thread included. Worker numbers are below this.
+    pub fn count(&self) -> usize {
+        self.team.workers()
     }
 
-    /// Does `f` with workers awake.
-    pub fn awake<T>(&self, f: impl FnOnce(&dyn Parallel) -> T) -> T {
-        if let Workers::Own(p) = self {
-            p.begin();
+    /// Does `f` with workers at hand: those of the session, or what `run` says.
+    pub fn awake<T>(&self, run: RunOptions<'_>, f: impl FnOnce(&dyn Parallel) -> Result<T>) -> Result<T> {
+        let executor = run.executor.unwrap_or(&*self.executor);
+        let limit = run.max_threads.unwrap_or(usize::MAX).min(executor.threads());
+        let elsewhere = run.executor.is_some();
+        let anew = self.elsewhere.swap(elsewhere, Relaxed) || elsewhere;
+        let crew = Crew::new(&self.team, executor, limit, anew);
+        let result = f(&crew)?;
+        if crew.executor_panicked() {
+            return Err(Error::invalid("the executor panicked when it was asked for threads"));
         }
-        let result = f(self.parallel());
-        if let Workers::Own(p) = self {
-            p.end();
-        }
-        result
+        Ok(result)
     }
+}
+
+fn checked(workers: usize) -> Result<usize> {
+    if workers > MOST {
+        return Err(Error::invalid(format!("{workers} threads were asked for; at most {MOST} are allowed")));
+    }
+    Ok(workers.max(1))
 }
