@@ -48,6 +48,8 @@ pub struct Optimized {
 pub struct MemoryReport {
     /// Values between the layers.
     pub arena_bytes: usize,
+    /// The least that any arrangement of them takes.
+    pub arena_bound_bytes: usize,
     /// Scratch with one worker.
     pub scratch_bytes: usize,
     /// Packed weights.
@@ -115,12 +117,13 @@ pub(crate) fn explain(model: &Model, options: &Options, shapes: &[(&str, &[usize
     let key = key(model, shapes)?;
     let inner = &model.0;
     let machine = model::machine(options);
-    let program = inner.program(options, &machine, &inner.registry(options), &key)?;
     let rewritten = inner.rewritten(options)?;
+    let program = inner.program(options, &machine, &inner.registry(options), &key)?;
     let (applied, remarks) = rows(&rewritten);
     let m = program.plan.memory();
     let memory = MemoryReport {
         arena_bytes: m.arena,
+        arena_bound_bytes: m.arena_bound,
         scratch_bytes: m.shared_scratch + m.worker_scratch,
         packed_bytes: m.packed,
         constant_bytes: m.constants,

@@ -16,7 +16,7 @@ use paring_plan::PackCache;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 /// Where a model comes from.
@@ -45,7 +45,8 @@ pub(crate) struct Inner {
     pub outputs: Vec<IoInfo>,
     pub shape_inputs: Vec<bool>,
     pub packs: PackCache,
-    optimized: Mutex<HashMap<String, Arc<Rewritten>>>,
+    /// Optimised graphs by options. They hold the weights that were folded: see [`Inner::rewritten`].
+    optimized: Mutex<HashMap<String, (Weak<Rewritten>, Option<Arc<Rewritten>>)>>,
     programs: Mutex<Vec<(String, Key, Arc<Program>)>>,
     custom: Registry,
 }
@@ -205,15 +206,20 @@ impl std::fmt::Debug for Model {
 
 impl Inner {
     /// The optimised graph under these options; dimensions may still be symbolic.
+    ///
+    /// It holds weights of its own, such as those that took up a batch norm, which kernels read in packed form only. A
+    /// model of symbolic dimensions keeps it for plans to come. Where every shape is known, one plan is all that is made
+    /// of it, and it goes as soon as nobody uses it.
     pub fn rewritten(&self, options: &Options) -> Result<Arc<Rewritten>> {
         let key = format!("{} {:?} {}", options.optimize, options.opt_stop_at, options.keep_intermediates);
-        if let Some(r) = lock(&self.optimized).get(&key) {
-            return Ok(r.clone());
+        if let Some(r) = lock(&self.optimized).get(&key).and_then(|(r, _)| r.upgrade()) {
+            return Ok(r);
         }
         let mut graph = self.graph.clone();
         let report = rewrite(&mut graph, options)?;
         let r = Arc::new(Rewritten { graph, report });
-        lock(&self.optimized).insert(key, r.clone());
+        let lasting = (!self.has_known_shapes()).then(|| r.clone());
+        lock(&self.optimized).insert(key, (Arc::downgrade(&r), lasting));
         Ok(r)
     }
 
@@ -262,6 +268,11 @@ impl Inner {
     /// Whether `key` says anything that the model does not.
     fn is_bound_by(&self, key: &Key) -> bool {
         key.0.iter().any(|(_, e)| e.is_some()) || self.inputs.iter().any(|i| i.known_shape().is_none())
+    }
+
+    /// Whether the model says all that a plan depends on.
+    fn has_known_shapes(&self) -> bool {
+        self.inputs.iter().all(|i| i.known_shape().is_some()) && !self.shape_inputs.contains(&true)
     }
 
     /// The kernels that `options` allow.

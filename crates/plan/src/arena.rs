@@ -37,6 +37,25 @@ pub(crate) fn offsets(lives: &[Option<Life>]) -> (Vec<usize>, usize) {
     (offsets, total)
 }
 
+/// The most bytes that live at once: no arrangement takes less.
+pub(crate) fn bound(lives: &[Option<Life>]) -> usize {
+    let mut changes: Vec<(usize, bool, usize)> = Vec::new();
+    for life in lives.iter().flatten() {
+        changes.push((life.first, true, life.bytes));
+        if let Some(after) = life.last.checked_add(1) {
+            changes.push((after, false, life.bytes));
+        }
+    }
+    // What ends before a step leaves before others come.
+    changes.sort_unstable();
+    let (mut now, mut most) = (0usize, 0usize);
+    for (_, comes, bytes) in changes {
+        now = if comes { now.saturating_add(bytes) } else { now.saturating_sub(bytes) };
+        most = most.max(now);
+    }
+    most
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +75,18 @@ mod tests {
         }
         assert_eq!(offsets[0], offsets[2], "the first is gone when the third comes");
         assert_eq!(total, 1024 + 512 + 64);
+        assert_eq!(bound(&lives), 1000 + 500 + 10);
+    }
+
+    #[test]
+    fn the_bound_counts_what_lives_at_once() {
+        let life = |first, last, bytes| Some(Life { first, last, bytes });
+        assert_eq!(bound(&[]), 0);
+        assert_eq!(bound(&[life(0, 0, 5), None, life(1, 1, 7)]), 7);
+        assert_eq!(bound(&[life(0, 1, 5), life(1, 1, 7), life(2, usize::MAX, 11)]), 12);
+        assert_eq!(bound(&[life(usize::MAX, usize::MAX, 3), life(2, usize::MAX, 11)]), 14);
+        // What is large is placed first, at the bottom, and between two that are not there together a gap is left.
+        let lives = [life(0, 1, 640), life(1, 2, 320), life(2, 3, 640), life(3, 4, 960)];
+        assert!(bound(&lives) <= offsets(&lives).1);
     }
 }

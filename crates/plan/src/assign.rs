@@ -5,6 +5,7 @@ use crate::{
     lower::{LNode, Lowered, Origin, candidates},
     pbqp::{NEVER, Pbqp},
     place,
+    thrift::priced,
 };
 use paring_core::{DType, Layout, Op};
 use paring_kernel::{Kernel, Machine, Numerics, Offer, Operand, Problem, Registry};
@@ -78,7 +79,7 @@ fn cheapest_per_layouts(node: &LNode) -> Vec<usize> {
             o.inputs == c.offer.inputs && o.outputs == c.offer.outputs
         };
         match best.iter().position(|j| same(&j)) {
-            Some(at) if node.candidates[best[at]].cost_ns > c.cost_ns => best[at] = i,
+            Some(at) if priced(&node.candidates[best[at]]) > priced(c) => best[at] = i,
             Some(_) => {}
             None => best.push(i),
         }
@@ -91,7 +92,7 @@ fn own_cost(node: &LNode, a: usize) -> f64 {
     match node.candidates.get(a) {
         _ if node.is_view => 0.0,
         Some(c) if place::parts(&node.problem, &c.offer).is_some() => 1.0,
-        Some(c) => c.cost_ns,
+        Some(c) => priced(c),
         None => NEVER,
     }
 }

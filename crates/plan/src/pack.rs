@@ -11,21 +11,28 @@ use paring_core::{AlignedBuf, Tensor};
 use paring_kernel::{KernelError, Packed, Prepared};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-/// Packed weights by the constants and the form, shared by all plans and sessions of a model.
+/// Packed weights by the constants and the form, shared by all plans and sessions of a model. Entries last as long as
+/// their constants: once those are gone, nobody can ask for the same again.
 #[derive(Default)]
 pub struct PackCache {
     entries: Mutex<HashMap<Key, Entry>>,
 }
 
-/// Addresses of the constants, and the form. The entry keeps the constants alive, so that addresses stay theirs.
+/// Addresses of the constants, and the form. While the constants live, addresses are theirs.
 pub(crate) type Key = (Vec<(usize, usize)>, String);
 
 struct Entry {
     packed: Arc<Packed>,
-    _constants: Vec<Arc<Tensor>>,
+    constants: Vec<Weak<Tensor>>,
+}
+
+impl Entry {
+    fn is_alive(&self) -> bool {
+        self.constants.iter().all(|c| c.strong_count() > 0)
+    }
 }
 
 impl PackCache {
@@ -34,21 +41,26 @@ impl PackCache {
         PackCache::default()
     }
 
-    /// Bytes of everything packed so far.
+    /// Bytes of everything packed so far, of constants that are still there.
     pub fn bytes(&self) -> usize {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.values().map(|e| e.packed.data.as_slice().len()).sum()
+        entries.values().filter(|e| e.is_alive()).map(|e| e.packed.data.as_slice().len()).sum()
     }
 
     fn packed(&self, step: &EmittedStep) -> Result<Arc<Packed>, KernelError> {
         let Some(key) = key(step) else {
             return step.kernel.pack(&step.problem, &step.offer).map(Arc::new);
         };
-        if let Some(e) = self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(e.packed.clone());
+        {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.retain(|_, e| e.is_alive());
+            if let Some(e) = entries.get(&key) {
+                return Ok(e.packed.clone());
+            }
         }
         let packed = Arc::new(step.kernel.pack(&step.problem, &step.offer)?);
-        let entry = Entry { packed: packed.clone(), _constants: packed_constants(step).cloned().collect() };
+        let constants = packed_constants(step).map(Arc::downgrade).collect();
+        let entry = Entry { packed: packed.clone(), constants };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
         Ok(packed)
     }

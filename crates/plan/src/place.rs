@@ -120,6 +120,8 @@ pub(crate) struct Placed {
     /// Arena offset of each root.
     pub offsets: Vec<usize>,
     pub arena_bytes: usize,
+    /// The least that any arrangement takes.
+    pub arena_bound: usize,
 }
 
 impl Placed {
@@ -129,7 +131,8 @@ impl Placed {
             self.emitted.steps.iter().map(|s| bytes(&s.offer.scratch).next_multiple_of(64)).max().unwrap_or(0)
         };
         let (shared_scratch, worker_scratch) = (most(|s| s.shared), most(|s| s.per_worker));
-        Memory { arena: self.arena_bytes, shared_scratch, worker_scratch, ..Memory::default() }
+        let (arena, arena_bound) = (self.arena_bytes, self.arena_bound);
+        Memory { arena, arena_bound, shared_scratch, worker_scratch, ..Memory::default() }
     }
 }
 
@@ -137,7 +140,8 @@ pub(crate) fn place(mut emitted: Emitted) -> Placed {
     let in_place = take_over(&mut emitted);
     let lives = lifetimes(&emitted);
     let (offsets, arena_bytes) = arena::offsets(&lives);
-    Placed { emitted, in_place, offsets, arena_bytes }
+    let arena_bound = arena::bound(&lives);
+    Placed { emitted, in_place, offsets, arena_bytes, arena_bound }
 }
 
 /// Lets output 0 of a step take over the memory of an input that is not needed afterwards.

@@ -110,6 +110,8 @@ pub struct IoSlot {
 pub struct Memory {
     /// Values between the nodes.
     pub arena: usize,
+    /// The most bytes of such values that are needed at once: no arrangement of them takes less.
+    pub arena_bound: usize,
     /// Scratch shared by the workers.
     pub shared_scratch: usize,
     /// Scratch of each worker.

@@ -1,4 +1,5 @@
-//! Living on less memory: kernels that pack weights into much more than they were are given up.
+//! Living on less memory: bytes of packed weights have a price, and where memory is bounded, kernels that pack weights
+//! into much more than they were are given up.
 
 use crate::{
     lower::{Candidate, LNode, Lowered},
@@ -6,6 +7,15 @@ use crate::{
     place::Placed,
 };
 use std::collections::HashMap;
+
+/// Nanoseconds that a byte of packed weights must save in every run to be worth it: 20 us for a MiB. Large transforms
+/// that gain next to nothing over small ones lose by it, and nothing else does.
+const PRICE: f64 = 20e3 / (1 << 20) as f64;
+
+/// What a candidate is chosen by: its time and the price of what it packs.
+pub(crate) fn priced(c: &Candidate) -> f64 {
+    c.cost_ns + PRICE * c.offer.packed_bytes as f64
+}
 
 /// Leaves each node only those kernels that pack at most `growth` times the bytes of its constants, or where there are
 /// none the ones that pack the least.

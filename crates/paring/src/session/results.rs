@@ -10,6 +10,8 @@ use paring_plan::Slot;
 pub struct Memory {
     /// Values between the layers.
     pub arena_bytes: usize,
+    /// The most bytes of such values that are needed at once: no arrangement of them takes less.
+    pub arena_bound_bytes: usize,
     /// Scratch of the kernels, for all workers.
     pub scratch_bytes: usize,
     /// Inputs and outputs.
@@ -18,6 +20,9 @@ pub struct Memory {
     pub packed_bytes: usize,
     /// Constants that are read as they are.
     pub constant_bytes: usize,
+    /// All constants of the model as it was opened, whether or not anything reads them. Those of a mapped file stay in
+    /// the file, and take memory that the system may have back at any time.
+    pub model_bytes: usize,
 }
 
 impl Session {
@@ -91,10 +96,12 @@ impl Session {
         let io = plan.inputs.iter().chain(&plan.outputs).map(|s| s.len).sum();
         Memory {
             arena_bytes: m.arena,
+            arena_bound_bytes: m.arena_bound,
             scratch_bytes: m.working_set(self.workers.count()) - m.arena,
             io_bytes: io,
             packed_bytes: m.packed,
             constant_bytes: m.constants,
+            model_bytes: self.model.0.graph.stats().weight_bytes as usize,
         }
     }
 
