@@ -105,6 +105,11 @@ fn bench_reports_one_line() {
     }
     assert!(j["min_ms"].as_f64() <= j["median_ms"].as_f64() && j["median_ms"].as_f64() <= j["p99_ms"].as_f64());
     assert!(j["arena_bytes"].as_u64() > Some(0) && j["weight_bytes"].as_u64() > Some(100_000));
+    assert!(j["arena_bound_bytes"].as_u64() > Some(0) && j["arena_bound_bytes"].as_u64() <= j["arena_bytes"].as_u64());
+    assert!(j["model_bytes"].as_u64() > Some(100_000) && j["memory_ratio"].as_f64() > Some(0.1));
+    if cfg!(target_os = "linux") {
+        assert!(j["peak_resident_bytes"].as_u64() > j["weight_bytes"].as_u64());
+    }
     assert!(j["layers"].as_array().is_some_and(|l| l.iter().any(|l| l["macs"].as_u64() > Some(0))));
     let (text, _) = expect(0, &["bench", &model(), "--runs", "3", "--profile"]);
     assert!(text.contains("median") && text.contains("GMAC/s"));

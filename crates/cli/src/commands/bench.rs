@@ -1,5 +1,6 @@
 //! `paring bench`: how fast a model runs.
 
+mod memory;
 mod page;
 mod roofline;
 mod tables;
@@ -9,8 +10,9 @@ use crate::args::BenchArgs;
 use crate::compute::{self, Watchdog, inputs};
 use crate::data::write::{check_free, write_bytes};
 use crate::exit::{Exit, Failure, Result};
-use crate::output::{Console, Ink, bytes, ms};
+use crate::output::{Console, Ink, ms};
 use crate::stats::{Timing, UNSTABLE_CV};
+use memory::weights;
 use paring::{Memory, Options, Peaks, Session, Span};
 use roofline::Layer;
 use serde_json::{Value, json};
@@ -45,6 +47,7 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<Exit> {
         load_ms: ms(load),
         timing: measured.timing,
         memory: session.memory(),
+        peak_resident: memory::peak_resident(),
         profile: before.zip(after).map(|(a, b)| profile(&session, &measured, a.or_better(&b))),
     };
     if report.timing.cv > UNSTABLE_CV {
@@ -159,6 +162,8 @@ struct Report {
     load_ms: f64,
     timing: Timing,
     memory: Memory,
+    /// The most memory that the process has held so far, where the system tells.
+    peak_resident: Option<u64>,
     profile: Option<Profile>,
 }
 
@@ -176,23 +181,18 @@ impl Report {
             "model": self.model, "threads": self.threads, "runs": self.runs, "warmup": self.warmup,
             "load_ms": self.load_ms, "min_ms": t.min_ms, "median_ms": t.median_ms, "mean_ms": t.mean_ms,
             "p90_ms": t.p90_ms, "p99_ms": t.p99_ms, "max_ms": t.max_ms, "cv": t.cv, "unstable": t.cv > UNSTABLE_CV,
-            "arena_bytes": m.arena_bytes, "scratch_bytes": m.scratch_bytes, "io_bytes": m.io_bytes,
-            "weight_bytes": weights(m), "packed_bytes": m.packed_bytes, "layers": layers, "peaks": peaks,
+            "arena_bytes": m.arena_bytes, "arena_bound_bytes": m.arena_bound_bytes, "scratch_bytes": m.scratch_bytes,
+            "io_bytes": m.io_bytes, "weight_bytes": weights(m), "packed_bytes": m.packed_bytes,
+            "constant_bytes": m.constant_bytes, "model_bytes": m.model_bytes, "memory_ratio": memory::ratio(m),
+            "peak_resident_bytes": self.peak_resident, "layers": layers, "peaks": peaks,
         })
     }
 
     fn to_text(&self, console: &Console) -> String {
         let (t, m) = (&self.timing, &self.memory);
-        let mut text = format!(
-            "model {}  {}  load {:.1} ms  arena {}  scratch {}  weights {} (packed {})\n",
-            self.model,
-            tables::threads(self.threads),
-            self.load_ms,
-            bytes(m.arena_bytes as u64),
-            bytes(m.scratch_bytes as u64),
-            bytes(weights(m) as u64),
-            bytes(m.packed_bytes as u64),
-        );
+        let mut text =
+            format!("model {}  {}  load {:.1} ms\n", self.model, tables::threads(self.threads), self.load_ms,);
+        text += &memory::line(m, self.peak_resident);
         let median = console.paint(Ink::Bold, &format!("median {:.3}", t.median_ms));
         text += &format!(
             "runs {} (warm-up {})  min {:.3}  {median}  mean {:.3}  p90 {:.3}  p99 {:.3} ms  cv {:.1} %\n",
@@ -209,11 +209,6 @@ impl Report {
         }
         text
     }
-}
-
-/// Bytes of weights that runs read: packed by kernels, or as they are in the model.
-fn weights(m: &Memory) -> usize {
-    m.packed_bytes + m.constant_bytes
 }
 
 fn layer_json(layer: &Layer) -> Value {

@@ -46,8 +46,9 @@ fn to_text(e: &Explanation, console: &Console) -> String {
     text += &heading("memory");
     let m = &e.memory;
     text += &format!(
-        "  arena {}  scratch {}  weights {} (packed {})\n",
+        "  arena {} (at least {})  scratch {}  weights {} (packed {})\n",
         bytes(m.arena_bytes as u64),
+        bytes(m.arena_bound_bytes as u64),
         bytes(m.scratch_bytes as u64),
         bytes((m.packed_bytes + m.constant_bytes) as u64),
         bytes(m.packed_bytes as u64)
