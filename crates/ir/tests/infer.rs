@@ -1,6 +1,6 @@
 //! Shape inference: what each operator makes of its operands, and what it refuses.
 
-use paring_ir::{Dim, Fact, Graph, InferError, Op, infer::infer, op::*};
+use paring_ir::{Dim, Fact, Graph, InferError, Op, infer::infer};
 
 /// Operands by their text: `f32[N, 3]`, `i64 = [1, 2]`, `f32 = [0.5]`, `_`.
 fn operand(text: &str) -> Option<Fact> {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{open, prepared, results, single, slow_tests};
+use common::{prepared, results, single, slow_tests};
 use paring::{
     Canceller, DType, ErrorKind, Isa, Model, Options, SharedPool, Tensor, Threads, View, ViewMut,
     graph::op::{Act, AxisAttrs, Op},

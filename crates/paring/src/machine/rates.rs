@@ -2,7 +2,7 @@
 
 use paring_core::{AlignedBuf, AllocError};
 use paring_kernel::{Isa, IsaSet, Parallel, Serial};
-use paring_simd::{LANES, Portable, Simd, Task};
+use paring_simd::{LANES, Lanes, Pair, Portable, Simd, Task};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -16,36 +16,58 @@ pub(super) fn block(bytes: usize) -> Result<AlignedBuf, AllocError> {
 
 /// The instructions that [`vectorized`] uses.
 pub(super) fn widest(isa: IsaSet) -> Isa {
-    if isa.has(Isa::Avx2) { Isa::Avx2 } else { Isa::Portable }
+    let known = [Isa::Avx512, Isa::Avx2];
+    known.into_iter().find(|&i| isa.has(i)).unwrap_or(Isa::Portable)
 }
 
 fn vectorized<T: Task>(isa: IsaSet, task: T) -> T::Output {
     #[cfg(target_arch = "x86_64")]
-    if let (Isa::Avx2, Some(s)) = (widest(isa), paring_simd::Avx2::detect()) {
-        return s.vectorize(task);
+    match widest(isa) {
+        Isa::Avx512 => {
+            if let Some(s) = paring_simd::Avx512::detect() {
+                return s.vectorize(task);
+            }
+        }
+        Isa::Avx2 => {
+            if let Some(s) = paring_simd::Avx2::detect() {
+                return s.vectorize(task);
+            }
+        }
+        _ => {}
     }
     let _ = isa;
     Portable.vectorize(task)
 }
 
 /// `CHAINS` sums that do not wait for one another: how many hide the latency, and how many fit into the registers,
-/// depends on the machine.
+/// depends on the machine. Gives the sum of all, and how many numbers were in a register.
 struct MulAdds<const CHAINS: usize>(usize);
 
-impl<const CHAINS: usize> Task for MulAdds<CHAINS> {
-    type Output = f32;
-
+impl<const CHAINS: usize> MulAdds<CHAINS> {
     #[inline(always)]
-    fn call<S: Simd>(self, s: S) -> f32 {
+    fn sums<L: Lanes>(&self, l: L) -> [L::V; CHAINS] {
         // Goes to 1: neither huge nor denormal.
-        let (factor, term) = (s.splat(black_box(0.5)), s.splat(black_box(0.5)));
-        let mut sums: [S::V; CHAINS] = std::array::from_fn(|i| s.splat(i as f32));
+        let (factor, term) = (l.splat(black_box(0.5)), l.splat(black_box(0.5)));
+        let mut sums: [L::V; CHAINS] = std::array::from_fn(|i| l.splat(i as f32));
         for _ in 0..self.0 {
             for sum in &mut sums {
-                *sum = s.mul_add(*sum, factor, term);
+                *sum = l.mul_add(*sum, factor, term);
             }
         }
-        sums.into_iter().fold(0.0, |total, v| total + s.sum(v))
+        sums
+    }
+}
+
+impl<const CHAINS: usize> Task for MulAdds<CHAINS> {
+    type Output = (f32, usize);
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) -> (f32, usize) {
+        if S::WIDE {
+            let sums = self.sums(s.pair()).map(|v| s.pair().halves(v));
+            return (sums.into_iter().flatten().fold(0.0, |total, v| total + s.sum(v)), 2 * LANES);
+        }
+        (self.sums(s).into_iter().fold(0.0, |total, v| total + s.sum(v)), LANES)
     }
 }
 
@@ -63,7 +85,8 @@ fn chained<const CHAINS: usize>(parallel: &dyn Parallel, isa: IsaSet) -> f64 {
         steps *= 2;
     }
     let best = (0..ROUNDS).map(|_| time(steps)).min().unwrap_or(ROUND);
-    (steps * CHAINS * LANES * parallel.workers()) as f64 / nanoseconds(best)
+    let (_, lanes) = vectorized(isa, MulAdds::<CHAINS>(0));
+    (steps * CHAINS * lanes * parallel.workers()) as f64 / nanoseconds(best)
 }
 
 struct Reading<'a>(&'a [f32]);
@@ -140,6 +163,6 @@ mod tests {
         let ones = vec![1.0; 3 * LANES * 8];
         assert_eq!(vectorized(IsaSet::PORTABLE, Reading(&ones)), 192.0);
         // From 0, one step leads to 0.5 in each lane, and from 1 nowhere.
-        assert_eq!(vectorized(IsaSet::PORTABLE, MulAdds::<2>(1)), 8.0 * 1.5);
+        assert_eq!(vectorized(IsaSet::PORTABLE, MulAdds::<2>(1)), (8.0 * 1.5, 8));
     }
 }

@@ -105,11 +105,9 @@ macro_rules! of_height {
     };
     ($n:expr, $s:ty, $nv:ident, $tile:ident => $call:expr, $($size:literal)*) => {
         match $n {
-            $($size => {
-                if const { height::<$s, $nv>() >= $size } {
-                    const $tile: usize = $size;
-                    $call
-                }
+            $($size if const { height::<$s, $nv>() >= $size } => {
+                const $tile: usize = $size;
+                $call
             })*
             _ => {}
         }
