@@ -46,10 +46,13 @@ pub(crate) struct Inner {
     pub shape_inputs: Vec<bool>,
     pub packs: PackCache,
     /// Optimised graphs by options. They hold the weights that were folded: see [`Inner::rewritten`].
-    optimized: Mutex<HashMap<String, (Weak<Rewritten>, Option<Arc<Rewritten>>)>>,
+    optimized: Mutex<HashMap<String, Remembered>>,
     programs: Mutex<Vec<(String, Key, Arc<Program>)>>,
     custom: Registry,
 }
+
+/// An optimised graph, and the hold on it where it is to last.
+type Remembered = (Weak<Rewritten>, Option<Arc<Rewritten>>);
 
 /// A graph after the optimizer, and what the optimizer said.
 pub(crate) struct Rewritten {
