@@ -25,15 +25,18 @@ impl Parallel for Turns {
 
     fn run(&self, tasks: usize, f: &(dyn Fn(usize, usize) + Sync)) {
         let next = AtomicUsize::new(tasks);
+        let work = |worker: usize| {
+            let take = || next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+            while let Ok(n) = take() {
+                f(n - 1, worker);
+            }
+        };
         std::thread::scope(|scope| {
             for worker in 0..self.0 {
-                let next = &next;
-                scope.spawn(move || {
-                    let take = || next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
-                    while let Ok(n) = take() {
-                        f(n - 1, worker);
-                    }
-                });
+                // Processors that are emulated may have no threads: then this one does the work of the others.
+                if std::thread::Builder::new().spawn_scoped(scope, move || work(worker)).is_err() {
+                    work(worker);
+                }
             }
         });
     }

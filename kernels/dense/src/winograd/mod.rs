@@ -86,9 +86,9 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let Ok(plan) = chosen::<N, M, SQUARE>(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        // A line takes one of the transforms that a square takes along both axes.
-        let share = if SQUARE { 1.0 } else { 0.5 / N as f64 };
-        let cycles = (F::CYCLES.0 * share, F::CYCLES.1 * share);
+        // A line takes one of the transforms that a square takes along both axes, and, measured, some 40 cycles besides.
+        let cycles = |square: f64| if SQUARE { square } else { square * 0.5 / N as f64 + 40.0 };
+        let cycles = (cycles(F::CYCLES.0), cycles(F::CYCLES.1));
         // A block that leaves the second-level cache is written and read twice from the next.
         let spilt = plan.grid.scratch() * size_of::<f32>() > 2 * m.l2;
         tiled::cost::<S>(p, o, m, &plan.grid, cycles, 0.0, if spilt { 4.0 } else { 0.0 })
