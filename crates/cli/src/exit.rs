@@ -75,7 +75,9 @@ impl From<Error> for Failure {
             ErrorKind::Corrupt => Exit::Corrupt,
             ErrorKind::Limit | ErrorKind::Memory => Exit::Limit,
             // Nothing but the time limit cancels a run here.
-            ErrorKind::Cancelled => Exit::Timeout,
+            ErrorKind::Cancelled => {
+                return Failure::new(Exit::Timeout, format!("out of time: the limit is reached, {e}"));
+            }
             // I/O, data outside what an operator allows, and defects have no status of their own.
             _ => Exit::Failure,
         };
