@@ -82,7 +82,7 @@ fn hot_loops(binary: &[u8]) -> Result<Vec<(String, Loop)>, Box<dyn Error>> {
         let section = file.section_by_index(index)?;
         let Some(bytes) = section.data_range(symbol.address(), symbol.size())? else { continue };
         let loops = code::innermost_loops(bytes, symbol.address());
-        let hot = loops.into_iter().filter(|l| is_inner(l));
+        let hot = loops.into_iter().filter(is_inner);
         all.extend(hot.map(|l| (readable(symbol.name().unwrap_or("?")), l)));
     }
     // Functions that were folded together share their code.
