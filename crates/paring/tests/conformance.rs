@@ -198,7 +198,7 @@ fn every_kernel_agrees_with_the_reference() {
     let mut unserved = Vec::new();
     for case in ops.iter().flat_map(|op| (0..2).flat_map(|seed| cases(op, seed))) {
         let mut served = false;
-        for k in registry.candidates(&case.problem, &machine).into_iter().filter(|&k| wanted(k)) {
+        for k in registry.candidates(&case.problem, &machine).filter(|&k| wanted(k)) {
             let name = k.descriptor().name;
             let mut offers = Vec::new();
             match k.offers(&case.problem, &machine, &mut offers) {
