@@ -1,6 +1,6 @@
 //! AVX-512: the arithmetic of AVX2 with 32 registers, and pairs of vectors in one register.
 
-use crate::{Avx2, Lanes, Pair, Simd, Task};
+use crate::{Avx2, Lanes, Pair, Simd, Task, operations};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX-512 F, BW, DQ and VL, and what [`Avx2`] proves.
@@ -32,25 +32,7 @@ impl Lanes for Avx512 {
     fn splat(self, x: f32) -> __m256 {
         self.0.splat(x)
     }
-    delegate! {
-        add(a, b);
-        sub(a, b);
-        mul(a, b);
-        div(a, b);
-        mul_add(a, b, c);
-        min(a, b);
-        max(a, b);
-        sqrt(a);
-        round(a);
-        abs(a);
-        less(a, b);
-        select(mask, yes, no);
-        exp2_int(n);
-        exponent(a);
-        and(a, b);
-        or(a, b);
-        xor(a, b);
-    }
+    operations!(delegate);
 }
 
 impl Simd for Avx512 {

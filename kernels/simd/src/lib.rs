@@ -101,6 +101,32 @@ pub trait Pair<S: Simd>: Lanes {
     fn halves(self, v: Self::V) -> [S::V; 2];
 }
 
+/// Expands `$with!` with every function of [`Lanes`] from vectors to a vector, for tokens that hand all of them on.
+macro_rules! operations {
+    ($with:ident) => {
+        $with! {
+            add(a, b);
+            sub(a, b);
+            mul(a, b);
+            div(a, b);
+            mul_add(a, b, c);
+            min(a, b);
+            max(a, b);
+            sqrt(a);
+            round(a);
+            abs(a);
+            less(a, b);
+            select(mask, yes, no);
+            exp2_int(n);
+            exponent(a);
+            and(a, b);
+            or(a, b);
+            xor(a, b);
+        }
+    };
+}
+pub(crate) use operations;
+
 /// A token of an instruction set, with vectors of eight `f32`.
 ///
 /// All methods are `#[inline(always)]` and must be called, directly or through inlined functions, from a [`Task`].

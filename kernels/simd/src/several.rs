@@ -1,6 +1,6 @@
 //! Several vectors as one.
 
-use crate::{Lanes, Pair, Simd};
+use crate::{Lanes, Pair, Simd, operations};
 
 /// `N` vectors of `S`, each operation done for all of them before the next begins.
 ///
@@ -30,25 +30,7 @@ impl<S: Lanes, const N: usize> Lanes for Several<S, N> {
         [self.0.splat(x); N]
     }
 
-    each! {
-        add(a, b);
-        sub(a, b);
-        mul(a, b);
-        div(a, b);
-        mul_add(a, b, c);
-        min(a, b);
-        max(a, b);
-        sqrt(a);
-        round(a);
-        abs(a);
-        less(a, b);
-        select(mask, yes, no);
-        exp2_int(n);
-        exponent(v);
-        and(a, b);
-        or(a, b);
-        xor(a, b);
-    }
+    operations!(each);
 }
 
 impl<S: Simd> Pair<S> for Several<S, 2> {
