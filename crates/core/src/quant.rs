@@ -1,6 +1,6 @@
 //! Quantisation parameters.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// How integers of a tensor stand for real numbers: `real = scale * (integer - zero_point)`.
@@ -12,4 +12,19 @@ pub struct Quant {
     pub scale: Vec<f32>,
     /// As many zero points as scales.
     pub zero_point: Vec<i32>,
+}
+
+impl Quant {
+    /// One pair for a whole tensor.
+    pub fn per_tensor(scale: f32, zero_point: i32) -> Quant {
+        Quant { axis: None, scale: vec![scale], zero_point: vec![zero_point] }
+    }
+
+    /// The pair of a whole tensor, where there is but one.
+    pub fn whole(&self) -> Option<(f32, i32)> {
+        match (self.axis, &self.scale[..], &self.zero_point[..]) {
+            (None, &[scale], &[zero_point]) => Some((scale, zero_point)),
+            _ => None,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     infer::{self, Signature, channel_axis},
 };
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
-use paring_core::op::EpiOp;
+use paring_core::{DType, op::EpiOp};
 
 impl Graph {
     /// Checks the whole structure: every name in range, every value produced once or given, no circle, epilogues well
@@ -121,8 +121,12 @@ impl Graph {
         let own = node.op_inputs().len();
         let mut used = vec![false; node.inputs.len() - own];
         let defect = |step: usize, reason: String| GraphError::Epilogue { node: node.name.clone(), step, reason };
-        let out = node.output(0).map(|v| self.ty(v));
+        // Steps before the last see what is quantised as the numbers it stands for.
+        let out = node.output(0).map(|v| infer::real(&node.op, &node.epilogue, &self.value(v).fact).into_owned().ty);
         for (step, epi) in node.epilogue.iter().enumerate() {
+            if let EpiOp::Quantize { to, scale, zero_point } = *epi {
+                verify_quantize(to, scale, zero_point, step + 1 == node.epilogue.len()).map_err(|r| defect(step, r))?;
+            }
             let Some(i) = epi.input() else { continue };
             if i < Signature::of(&node.op).required() {
                 return Err(defect(step, format!("operand {i} is an input of the operator itself")));
@@ -134,7 +138,7 @@ impl Graph {
             let Some(operand) = node.input(i) else {
                 return Err(defect(step, format!("operand {i} is absent")));
             };
-            if let Some(out) = out {
+            if let Some(out) = &out {
                 self.verify_operand(node, epi, out, operand).map_err(|reason| defect(step, reason))?;
             }
         }
@@ -149,7 +153,8 @@ impl Graph {
     }
 
     fn verify_operand(&self, node: &Node, epi: &EpiOp, out: &TensorType, operand: ValueId) -> Result<(), String> {
-        let ty = self.ty(operand);
+        let fact = infer::real(&node.op, &node.epilogue, &self.value(operand).fact);
+        let ty = &fact.ty;
         if let EpiOp::Residual { .. } = epi {
             return if compatible(out, ty) {
                 Ok(())
@@ -195,6 +200,21 @@ impl Graph {
         }
         Ok(())
     }
+}
+
+fn verify_quantize(to: DType, scale: f32, zero_point: i32, is_last: bool) -> Result<(), String> {
+    let range = match to {
+        DType::U8 => 0..=255,
+        DType::I8 => -128..=127,
+        _ => return Err(format!("results are quantised to u8 or i8, found {to}")),
+    };
+    if !range.contains(&zero_point) {
+        return Err(format!("the zero point must be within the range of {to}, found {zero_point}"));
+    }
+    if !(scale.is_finite() && scale > 0.0) {
+        return Err(format!("the scale must be positive and finite, found {scale}"));
+    }
+    if is_last { Ok(()) } else { Err("quantising must be the last step".into()) }
 }
 
 fn twice(value: &str, first: &str, second: &str) -> GraphError {

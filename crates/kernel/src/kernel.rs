@@ -46,6 +46,12 @@ pub trait Kernel: Send + Sync {
     /// Name and kind.
     fn descriptor(&self) -> &'static KernelDescriptor;
 
+    /// Whether it is to be shown problems of quantised operands, too (see [`Problem::is_quantised`]). Who is fuses the
+    /// whole epilogue.
+    fn reads_quantised(&self) -> bool {
+        false
+    }
+
     /// Adds every way in which this kernel could run `p`. The registry has already checked the instruction set and the
     /// operator.
     ///

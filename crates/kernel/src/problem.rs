@@ -3,7 +3,7 @@
 use alloc::{string::String, sync::Arc, vec::Vec};
 use paring_core::{
     DType, Layout, Quant, Tensor, numel,
-    op::{EpiOp, Op},
+    op::{self, EpiOp, Op},
 };
 
 /// How far results may stray from the order of operations in the graph.
@@ -81,6 +81,12 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Whether operands stand for real numbers that the operator computes with, or the result is quantised.
+    pub fn is_quantised(&self) -> bool {
+        let quantises = op::quantized(&self.epilogue).is_some();
+        quantises || (self.op.reads_reals() && self.inputs.iter().flatten().any(|x| x.quant.is_some()))
+    }
+
     /// Input `i`, if it is there.
     pub fn input(&self, i: usize) -> Option<&Operand> {
         self.inputs.get(i)?.as_ref()

@@ -341,7 +341,7 @@ fn compatible(a: &TensorType, b: &TensorType) -> bool {
         }
 }
 
-/// All that is known of one value from two facts about it; where both know, the first stays.
+/// All that is known of one value from two facts about it, the second the newer; where both know, the first stays.
 fn join(a: &Fact, b: &Fact) -> Fact {
     let mut out = a.clone();
     match (&mut out.ty.shape, &b.ty.shape) {
@@ -356,5 +356,7 @@ fn join(a: &Fact, b: &Fact) -> Fact {
         _ => {}
     }
     out.symbolic = out.symbolic.or_else(|| b.symbolic.clone());
+    // What integers stand for is for those to say who make them.
+    out.ty.quant = b.ty.quant.clone();
     out
 }

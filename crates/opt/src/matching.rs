@@ -2,7 +2,7 @@
 
 use crate::PassCx;
 use paring_core::{
-    DType, Tensor, normalize_axis,
+    DType, Quant, Tensor, normalize_axis,
     op::{Act, Binary},
 };
 use paring_ir::{Dim, Node, NodeId, Op, ValueId};
@@ -93,6 +93,40 @@ impl PassCx<'_> {
         let at = (axis + shape.len()).checked_sub(rank)?;
         let fits = shape.iter().enumerate().all(|(i, &d)| d == if i == at { channels } else { 1 });
         if at < shape.len() && fits { c.to_f64s() } else { None }
+    }
+}
+
+/// Numbers that are a linear function of integers, by constants.
+pub struct Linear {
+    /// The integers: bytes.
+    pub x: ValueId,
+    /// What they stand for.
+    pub quant: Quant,
+}
+
+impl Linear {
+    /// What `v` is made of by `DequantizeLinear` alone.
+    pub fn of(cx: &PassCx<'_>, v: ValueId) -> Option<Linear> {
+        let (_, node) = cx.made_by(v)?;
+        let Op::DequantizeLinear(a) = node.op else { return None };
+        let x = node.input(0)?;
+        let bytes = matches!(cx.graph().ty(x).dtype, DType::U8 | DType::I8) && node.epilogue.is_empty();
+        Some(Linear { x, quant: Linear::parameters(cx, node, a.axis)? }).filter(|_| bytes)
+    }
+
+    /// The constant scales and zero points in inputs 1 and 2 of a conversion along `axis`.
+    pub fn parameters(cx: &PassCx<'_>, node: &Node, axis: i64) -> Option<Quant> {
+        let scale = cx.constant(node.input(1)?)?;
+        let rank = cx.graph().ty(node.input(0)?).rank()?;
+        let vector = scale.shape().len() == 1 && scale.len() > 1;
+        let axis = if vector { Some(normalize_axis(axis, rank).ok()?) } else { None };
+        let scale: Vec<f32> = scale.elements::<f32>()?.into_owned();
+        let zero_point = match node.input(2) {
+            None => vec![0; scale.len()],
+            Some(z) => cx.constant(z)?.to_f64s()?.iter().map(|&z| z as i32).collect(),
+        };
+        let zero_point = if zero_point.len() == 1 { vec![zero_point[0]; scale.len()] } else { zero_point };
+        (zero_point.len() == scale.len() && !scale.is_empty()).then_some(Quant { axis, scale, zero_point })
     }
 }
 

@@ -29,7 +29,8 @@ fn problem(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Pro
         let value = graph.value(v);
         let shape = value.fact.ty.known_shape();
         let shape = shape.ok_or_else(|| format!("the shape of '{}' is not known: {}", value.name, value.fact.ty))?;
-        Ok::<_, String>(Operand::new(value.fact.ty.dtype, &shape))
+        let quant = value.fact.ty.quant.clone();
+        Ok::<_, String>(Operand { quant, ..Operand::new(value.fact.ty.dtype, &shape) })
     };
     let outputs: Result<Vec<_>, _> = node.outputs.iter().map(|v| v.map(operand).transpose()).collect();
     let epilogue: Vec<EpiOp> = node.epilogue.clone();

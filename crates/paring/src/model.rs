@@ -336,7 +336,11 @@ pub(crate) fn machine(options: &Options) -> Machine {
 
 /// Every kernel that comes with Paring. This is the one place where planner and kernels meet.
 pub fn builtin_registry() -> Registry {
-    Registry::empty().with(paring_reference::KERNELS).with(paring_vector::KERNELS).with(paring_dense::KERNELS)
+    Registry::empty()
+        .with(paring_reference::KERNELS)
+        .with(paring_vector::KERNELS)
+        .with(paring_dense::KERNELS)
+        .with(paring_quant::KERNELS)
 }
 
 /// Reads one tensor in ONNX's own format, as test data comes in.

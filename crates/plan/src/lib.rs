@@ -23,6 +23,7 @@ mod pack;
 mod pbqp;
 mod place;
 mod plan;
+mod quantised;
 mod report;
 mod selection;
 mod thrift;

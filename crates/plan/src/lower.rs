@@ -60,6 +60,7 @@ pub(crate) fn lower(
         machine,
         options,
         map: HashMap::new(),
+        reals: HashMap::new(),
         low: Lowered { values: vec![], nodes: vec![], inputs: vec![], outputs: vec![], kept: vec![] },
     };
     for (i, &v) in graph.inputs().iter().enumerate() {
@@ -85,17 +86,19 @@ pub(crate) fn lower(
     Ok(b.low)
 }
 
-struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     graph: &'a Graph,
     registry: &'a Registry,
-    machine: &'a Machine,
+    pub(crate) machine: &'a Machine,
     options: &'a Options,
     map: HashMap<ValueId, ValueIx>,
-    low: Lowered,
+    /// For values of quantised type, the one of the numbers they stand for.
+    pub(crate) reals: HashMap<ValueIx, ValueIx>,
+    pub(crate) low: Lowered,
 }
 
 impl Builder<'_> {
-    fn add(&mut self, operand: Operand, origin: Origin) -> ValueIx {
+    pub(crate) fn add(&mut self, operand: Operand, origin: Origin) -> ValueIx {
         self.low.values.push(LValue { operand, origin });
         self.low.values.len() - 1
     }
@@ -132,10 +135,10 @@ impl Builder<'_> {
             list.iter().map(|v| v.map(|v| self.value(v, &node.name, name)).transpose()).collect()
         };
         let (inputs, outputs) = (ends(&node.inputs)?, ends(&node.outputs)?);
-        self.split_epilogue(node.name.clone(), node.op.clone(), inputs, outputs, node.epilogue.clone())
+        self.emit(node.name.clone(), node.op.clone(), inputs, outputs, node.epilogue.clone())
     }
 
-    fn problem(
+    pub(crate) fn problem(
         &self,
         name: &str,
         op: &Op,
@@ -156,8 +159,25 @@ impl Builder<'_> {
         }
     }
 
+    /// Adds the node: on its quantised operands or on the numbers they stand for, whichever takes less time.
+    pub(crate) fn emit(
+        &mut self,
+        name: String,
+        op: Op,
+        inputs: Vec<Option<ValueIx>>,
+        outputs: Vec<Option<ValueIx>>,
+        epilogue: Vec<EpiOp>,
+    ) -> Result<(), PlanError> {
+        let problem = self.problem(&name, &op, &inputs, &outputs, &epilogue);
+        if !problem.is_quantised() {
+            return self.split_epilogue(name, op, inputs, outputs, epilogue);
+        }
+        let (candidates, rejects) = self.ask(&problem);
+        self.quantised(problem, inputs, outputs, candidates, rejects)
+    }
+
     /// Adds the node, as one where a kernel fuses its whole epilogue at a good price, else cut in two.
-    fn split_epilogue(
+    pub(crate) fn split_epilogue(
         &mut self,
         name: String,
         op: Op,
@@ -203,7 +223,7 @@ impl Builder<'_> {
                 *input = None;
             }
         }
-        self.split_epilogue(name.clone(), op.clone(), head_inputs, head_outputs, epilogue[..fused].to_vec())?;
+        self.emit(name.clone(), op.clone(), head_inputs, head_outputs, epilogue[..fused].to_vec())?;
         self.separate_step(&name, &op, step, rest, &inputs, middle, target)
     }
 
@@ -224,6 +244,9 @@ impl Builder<'_> {
             EpiOp::Bias { .. } | EpiOp::Residual { .. } => Op::Binary(Binary::Add),
             EpiOp::Scale { .. } => Op::Binary(Binary::Mul),
             EpiOp::PRelu { .. } => Op::Binary(Binary::PRelu),
+            EpiOp::Quantize { .. } => {
+                return Err(PlanError::Internal(format!("'{name}': only whole problems are quantised")));
+            }
         };
         if let Some(i) = step.input() {
             let operand = inputs.get(i).copied().flatten();
@@ -242,7 +265,7 @@ impl Builder<'_> {
             })
             .collect();
         let name = format!("{name}.{}", if step.input().is_some() { "epilogue" } else { "act" });
-        self.split_epilogue(name, new_op, new_inputs, vec![Some(to)], rest)
+        self.emit(name, new_op, new_inputs, vec![Some(to)], rest)
     }
 
     /// A per-channel constant, shaped so that broadcasting lays it along the channels of `like`.
@@ -257,7 +280,7 @@ impl Builder<'_> {
         Ok(self.add(Operand::constant(Arc::new(tensor)), Origin::Constant))
     }
 
-    fn ask(&self, p: &Problem) -> (Vec<Candidate>, Vec<(&'static str, String)>) {
+    pub(crate) fn ask(&self, p: &Problem) -> (Vec<Candidate>, Vec<(&'static str, String)>) {
         candidates(p, self.registry, self.machine, self.options.tuning.as_deref())
     }
 }

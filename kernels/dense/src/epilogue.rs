@@ -30,6 +30,7 @@ pub fn fusable(p: &Problem, channels: usize) -> usize {
             residuals <= RESIDUALS && p.input(input).zip(p.output(0)).is_some_and(same)
         }
         EpiOp::Act(_) => true,
+        EpiOp::Quantize { .. } => false,
     };
     p.epilogue
         .iter()
@@ -114,6 +115,9 @@ impl Epilogue {
                     Step::Residual(e.residuals.len() - 1)
                 }
                 EpiOp::Act(a) => Step::Act(a),
+                EpiOp::Quantize { .. } => {
+                    return Err(KernelError::Problem("results are quantised by kernels of integers only".into()));
+                }
             };
             match step {
                 // Additions commute, so every bias before the first other step is where the sums start from.

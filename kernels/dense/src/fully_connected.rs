@@ -1,6 +1,7 @@
 //! Products with a constant matrix.
 
 use crate::{
+    conv::only_f32,
     epilogue::{self, Epilogue, Finish},
     gemm::{self, Rows},
     panel::{Columns, columns},
@@ -8,7 +9,7 @@ use crate::{
     tile,
 };
 use core::ops::Range;
-use paring_core::{AlignedBuf, DType, Layout, Op};
+use paring_core::{AlignedBuf, Layout, Op};
 use paring_kernel::{
     Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, RunCx,
 };
@@ -39,18 +40,24 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The extent of `p`.
+    /// The extent of `p`, of `f32`.
     ///
     /// # Errors
     /// [`Reject`] where it is no product with a constant matrix of `f32`.
     pub fn of(p: &Problem) -> Result<Extent, Reject> {
+        only_f32(p)?;
+        Extent::of_any(p)
+    }
+
+    /// The extent of `p`, whatever its elements are.
+    ///
+    /// # Errors
+    /// [`Reject`] where it is no product with a constant matrix.
+    pub fn of_any(p: &Problem) -> Result<Extent, Reject> {
         let Op::Dense(a) = &p.op else { return Err(Reject::because("not a product with a constant matrix")) };
         let missing = || Reject::because("an operand is missing");
         let (x, w) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);
         let y = p.output(0).ok_or_else(missing)?;
-        if [x.dtype, w.dtype, y.dtype].iter().any(|&d| d != DType::F32) {
-            return Err(Reject::because("only f32"));
-        }
         if w.constant.is_none() {
             return Err(Reject::because("the matrix is not constant"));
         }

@@ -5,15 +5,15 @@
 //! read one scalar at a time.
 #![warn(missing_docs)]
 
-mod conv;
+pub mod conv;
 mod depthwise;
 mod epilogue;
 mod fft;
-mod fully_connected;
+pub mod fully_connected;
 mod gemm;
 mod im2col;
 mod matmul;
-mod panel;
+pub mod panel;
 mod stamp;
 mod tile;
 mod tiled;

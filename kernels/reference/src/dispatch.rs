@@ -2,6 +2,7 @@
 
 use crate::epilogue::with_epilogue;
 use crate::io::{Built, KernelResult, built, problem};
+use crate::quantised::with_quantised;
 use crate::{
     conv, create, einsum, elementwise as el, index, matmul, movement as mv, norm, pool, recurrent, reduce, resize,
     sample,
@@ -19,6 +20,7 @@ pub(crate) fn build(p: &Problem) -> KernelResult<Built> {
         }
         // No function below has to think of axes that are huge while another is empty.
         _ if p.outputs.iter().flatten().all(Operand::is_empty) => built(0, |_| Ok(())),
+        _ if p.is_quantised() => with_quantised(p, |real| with_epilogue(real, build_op)),
         _ => with_epilogue(p, build_op),
     }
 }

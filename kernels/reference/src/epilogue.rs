@@ -77,6 +77,7 @@ fn steps(p: &Problem, out: &Slot) -> KernelResult<Vec<Step>> {
                     Step::Residual(s)
                 }
                 EpiOp::Act(a) => Step::Act(a),
+                EpiOp::Quantize { .. } => return Err(problem("results are quantised by the last step only")),
             })
         })
         .collect()

@@ -52,6 +52,10 @@ impl Kernel for ReferenceKernel {
         self.0
     }
 
+    fn reads_quantised(&self) -> bool {
+        true
+    }
+
     fn offers(&self, p: &Problem, _: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         if p.op.is_data_dependent() {
             return Err(Reject::because("the shape of the output depends on the data"));

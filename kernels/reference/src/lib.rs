@@ -21,6 +21,7 @@ mod matmul;
 mod movement;
 mod norm;
 mod pool;
+mod quantised;
 mod recurrent;
 mod reduce;
 mod resize;

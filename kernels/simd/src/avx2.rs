@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C.
 
-use crate::{Lanes, Several, Simd, Task};
+use crate::{Bytes, Lanes, Several, Simd, Task};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX2, FMA and F16C.
@@ -63,6 +63,70 @@ impl Lanes for Avx2 {
         and(a, b) => _mm256_and_ps(a, b);
         or(a, b) => _mm256_or_ps(a, b);
         xor(a, b) => _mm256_xor_ps(a, b);
+    }
+}
+
+impl Bytes for Avx2 {
+    type I = __m256i;
+    type Quad = __m256i;
+
+    #[inline(always)]
+    unsafe fn load_sums(self, p: *const i32) -> __m256i {
+        // SAFETY: the caller promises eight readable elements.
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m256i {
+        // SAFETY: the caller promises four readable bytes.
+        unsafe {
+            let x = _mm256_set1_epi32(p.cast::<i32>().read_unaligned());
+            if SIGNED { _mm256_xor_si256(x, _mm256_set1_epi8(-128)) } else { x }
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
+        // SAFETY: the caller promises 32 readable bytes.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(x, _mm256_loadu_si256(w.cast()));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
+        // SAFETY: the caller promises 16 readable words.
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(x, _mm256_loadu_si256(w.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, p: *mut i16, v: __m256) {
+        // SAFETY: the caller promises eight writable words.
+        unsafe {
+            let n = _mm256_cvtps_epi32(v);
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256::<1>(n));
+            _mm_storeu_si128(p.cast(), words);
+        }
+    }
+    #[inline(always)]
+    fn sums_to_f32(self, sums: __m256i) -> __m256 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_cvtepi32_ps(sums) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, signed: bool) -> __m256 {
+        // SAFETY: the caller promises eight readable bytes.
+        unsafe {
+            let x = _mm_loadl_epi64(p.cast());
+            _mm256_cvtepi32_ps(if signed { _mm256_cvtepi8_epi32(x) } else { _mm256_cvtepu8_epi32(x) })
+        }
+    }
+    #[inline(always)]
+    fn to_bytes(self, v: __m256, signed: bool) -> u64 {
+        // SAFETY: the token proves the instructions.
+        unsafe {
+            let n = _mm256_cvtps_epi32(v);
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256::<1>(n));
+            let bytes = if signed { _mm_packs_epi16(words, words) } else { _mm_packus_epi16(words, words) };
+            _mm_cvtsi128_si64(bytes) as u64
+        }
     }
 }
 

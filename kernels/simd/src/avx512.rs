@@ -1,6 +1,6 @@
 //! AVX-512: the arithmetic of AVX2 with 32 registers, and pairs of vectors in one register.
 
-use crate::{Avx2, Lanes, Pair, Simd, Task, operations};
+use crate::{Avx2, Bytes, Lanes, Pair, Simd, Task, operations};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX-512 F, BW, DQ and VL, and what [`Avx2`] proves.
@@ -33,6 +33,50 @@ impl Lanes for Avx512 {
         self.0.splat(x)
     }
     operations!(delegate);
+}
+
+impl Bytes for Avx512 {
+    type I = __m256i;
+    type Quad = __m256i;
+
+    #[inline(always)]
+    unsafe fn load_sums(self, p: *const i32) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.load_sums(p) }
+    }
+    #[inline(always)]
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.quad::<SIGNED>(p) }
+    }
+    #[inline(always)]
+    unsafe fn dot(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.dot(sums, x, w) }
+    }
+    #[inline(always)]
+    unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.dot_words(sums, x, w) }
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, p: *mut i16, v: __m256) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.store_words(p, v) }
+    }
+    #[inline(always)]
+    fn sums_to_f32(self, sums: __m256i) -> __m256 {
+        self.0.sums_to_f32(sums)
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, signed: bool) -> __m256 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.load_bytes(p, signed) }
+    }
+    #[inline(always)]
+    fn to_bytes(self, v: __m256, signed: bool) -> u64 {
+        self.0.to_bytes(v, signed)
+    }
 }
 
 impl Simd for Avx512 {

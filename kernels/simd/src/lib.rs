@@ -13,6 +13,7 @@ pub mod act;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod bytes;
 mod detect;
 pub mod math;
 mod portable;
@@ -22,6 +23,7 @@ mod several;
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{Avx512, Avx512Pair};
+pub use bytes::Bytes;
 pub use detect::{detect, machine, name};
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
@@ -130,7 +132,7 @@ pub(crate) use operations;
 /// A token of an instruction set, with vectors of eight `f32`.
 ///
 /// All methods are `#[inline(always)]` and must be called, directly or through inlined functions, from a [`Task`].
-pub trait Simd: Lanes + Send + Sync + 'static {
+pub trait Simd: Bytes + Send + Sync + 'static {
     /// The instruction set, as the registry names it.
     const ISA: paring_kernel::Isa;
 

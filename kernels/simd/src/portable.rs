@@ -1,7 +1,7 @@
 //! Whatever the compiler's target has, through the `wide` crate.
 
-use crate::{Lanes, Several, Simd, Task};
-use wide::f32x8;
+use crate::{Bytes, Lanes, Several, Simd, Task};
+use wide::{f32x8, i32x8};
 
 /// The token that every machine has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,6 +81,63 @@ impl Lanes for Portable {
     #[inline(always)]
     fn xor(self, a: f32x8, b: f32x8) -> f32x8 {
         a ^ b
+    }
+}
+
+impl Bytes for Portable {
+    type I = i32x8;
+    type Quad = [u8; 4];
+
+    #[inline(always)]
+    unsafe fn load_sums(self, p: *const i32) -> i32x8 {
+        // SAFETY: the caller promises eight readable elements.
+        i32x8::new(unsafe { p.cast::<[i32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> [u8; 4] {
+        // SAFETY: the caller promises four readable bytes.
+        let x = unsafe { p.cast::<[u8; 4]>().read_unaligned() };
+        if SIGNED { x.map(|b| b ^ 0x80) } else { x }
+    }
+    #[inline(always)]
+    unsafe fn dot(self, sums: i32x8, x: [u8; 4], w: *const i8) -> i32x8 {
+        // SAFETY: the caller promises 32 readable bytes.
+        let w = unsafe { w.cast::<[[i8; 4]; 8]>().read_unaligned() };
+        let mut sums = sums.to_array();
+        for (sum, w) in sums.iter_mut().zip(w) {
+            for (x, w) in x.iter().zip(w) {
+                *sum += i32::from(*x) * i32::from(w);
+            }
+        }
+        i32x8::new(sums)
+    }
+    #[inline(always)]
+    unsafe fn dot_words(self, sums: i32x8, x: [u8; 4], w: *const i16) -> i32x8 {
+        // SAFETY: the caller promises 16 readable words.
+        let w = unsafe { w.cast::<[[i16; 2]; 8]>().read_unaligned() };
+        let x = [[x[0], x[1]], [x[2], x[3]]].map(|b| i32::from(i16::from_le_bytes(b)));
+        let (first, second) = (w.map(|w| i32::from(w[0])), w.map(|w| i32::from(w[1])));
+        sums + i32x8::splat(x[0]) * i32x8::new(first) + i32x8::splat(x[1]) * i32x8::new(second)
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, p: *mut i16, v: f32x8) {
+        // SAFETY: the caller promises eight writable words.
+        unsafe { p.cast::<[i16; 8]>().write_unaligned(v.to_array().map(|x| x as i16)) }
+    }
+    #[inline(always)]
+    fn sums_to_f32(self, sums: i32x8) -> f32x8 {
+        f32x8::new(sums.to_array().map(|n| n as f32))
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, p: *const u8, signed: bool) -> f32x8 {
+        // SAFETY: the caller promises eight readable bytes.
+        let x = unsafe { p.cast::<[u8; 8]>().read_unaligned() };
+        f32x8::new(x.map(|b| if signed { f32::from(b as i8) } else { f32::from(b) }))
+    }
+    #[inline(always)]
+    fn to_bytes(self, v: f32x8, signed: bool) -> u64 {
+        let n = v.to_array().map(f32::round_ties_even);
+        u64::from_le_bytes(n.map(|n| if signed { n as i8 as u8 } else { n as u8 }))
     }
 }
 

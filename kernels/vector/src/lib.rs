@@ -24,8 +24,9 @@ mod row_norm;
 mod scalar;
 mod softmax;
 mod strided;
-mod support;
+pub mod support;
 mod unpool;
+pub mod windows;
 
 use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
 use paring_simd::{Portable, Simd};

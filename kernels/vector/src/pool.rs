@@ -6,6 +6,7 @@
 use crate::{
     post::{Bound, Post},
     support::*,
+    windows::{self, Grid, Window},
 };
 use paring_core::{
     DType, Layout, Op,
@@ -18,26 +19,6 @@ use std::{ops::Range, sync::Arc};
 /// `Pool` on `f32`, one or two spatial axes.
 pub(crate) struct Pool;
 
-/// What of the input one window sees along one axis.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    /// First element that is not padding.
-    first: usize,
-    /// Elements that are not padding.
-    taps: usize,
-    /// Elements that are not beyond the padded input.
-    count: usize,
-}
-
-/// Windows along both axes. One-dimensional pooling has a single row.
-struct Grid {
-    input: [usize; 2],
-    output: [usize; 2],
-    dilation: [usize; 2],
-    rows: Vec<Window>,
-    cols: Vec<Window>,
-}
-
 fn attrs(p: &Problem) -> Result<&PoolAttrs, Reject> {
     match &p.op {
         Op::Pool(a) => Ok(a),
@@ -48,46 +29,13 @@ fn attrs(p: &Problem) -> Result<&PoolAttrs, Reject> {
 /// The shapes seen as two-dimensional images.
 fn images(p: &Problem, a: &PoolAttrs) -> Result<(Planes, [usize; 2], [usize; 2]), Reject> {
     let (x, y) = require_f32(p)?;
-    let axes = x.len().wrapping_sub(2);
-    if !(axes == 1 || axes == 2) {
-        return Err("only one or two spatial axes".into());
-    }
-    let fits = |v: &[usize]| v.len() == axes && v.iter().all(|&d| d > 0);
-    if !fits(&a.kernel) || !fits(&a.stride) || !fits(&a.dilation) || y.len() != x.len() || x[..2] != y[..2] {
-        return Err("window and operands do not fit".into());
-    }
-    let pair = |s: &[usize]| if axes == 2 { [s[2], s[3]] } else { [1, s[2]] };
-    Ok((Planes::of(x)?, pair(x), pair(y)))
+    let (input, output) = windows::images(x, y, a)?;
+    Ok((Planes::of(x)?, input, output))
 }
 
 fn grid(p: &Problem, a: &PoolAttrs) -> Result<Grid, Reject> {
-    let (_, input, output) = images(p, a)?;
-    let one = a.kernel.len() == 1;
-    let axis = |i: usize| -> Vec<Window> {
-        let Some(i_attr) = (if one { i.checked_sub(1) } else { Some(i) }) else {
-            return vec![Window { first: 0, taps: 1, count: 1 }; output[0]];
-        };
-        let (k, stride, dilation) = (a.kernel[i_attr], a.stride[i_attr], a.dilation[i_attr]);
-        let (before, after) = a.padding.resolve(i_attr, input[i], k, stride, dilation);
-        let end = before.saturating_add(input[i]);
-        // Taps before position `limit` of the padded axis.
-        let below = |start: usize, limit: usize| limit.saturating_sub(start).div_ceil(dilation).min(k);
-        (0..output[i])
-            .map(|o| {
-                let start = o.saturating_mul(stride);
-                let skipped = below(start, before);
-                let taps = below(start, end) - skipped;
-                let first = (start.saturating_add(skipped.saturating_mul(dilation))).saturating_sub(before);
-                Window {
-                    first: if taps == 0 { 0 } else { first },
-                    taps,
-                    count: below(start, end.saturating_add(after)),
-                }
-            })
-            .collect()
-    };
-    let dilation = if one { [1, a.dilation[0]] } else { [a.dilation[0], a.dilation[1]] };
-    Ok(Grid { input, output, dilation, rows: axis(0), cols: axis(1) })
+    let (x, y) = require_f32(p)?;
+    Grid::of(x, y, a)
 }
 
 fn taps(a: &PoolAttrs) -> f64 {

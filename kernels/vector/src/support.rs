@@ -8,7 +8,7 @@ use paring_simd::{LANES, Simd};
 use std::{marker::PhantomData, ops::Range, sync::Arc};
 
 /// The blocked layout of all kernels here.
-pub(crate) const BLOCKED: Layout = Layout::Blocked(LANES as u8);
+pub const BLOCKED: Layout = Layout::Blocked(LANES as u8);
 
 /// One kernel, before it is stamped for an instruction set.
 pub(crate) trait Family: 'static {
@@ -152,8 +152,10 @@ pub(crate) fn physical(shape: &[usize], layout: Layout) -> Vec<usize> {
 
 /// A tensor seen as samples, channels and pixels.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Planes {
+pub struct Planes {
+    /// Samples.
     pub samples: usize,
+    /// Channels of a sample.
     pub channels: usize,
     /// Elements of one channel.
     pub plane: usize,
@@ -161,7 +163,7 @@ pub(crate) struct Planes {
 
 impl Planes {
     /// Of a shape of rank 2 or more.
-    pub(crate) fn of(shape: &[usize]) -> Result<Planes, Reject> {
+    pub fn of(shape: &[usize]) -> Result<Planes, Reject> {
         if shape.len() < 2 {
             return Err("there is no channel axis".into());
         }
@@ -170,12 +172,12 @@ impl Planes {
     }
 
     /// Blocks of channels.
-    pub(crate) fn blocks(&self) -> usize {
+    pub fn blocks(&self) -> usize {
         self.channels.div_ceil(LANES)
     }
 
     /// Used lanes of block `b`.
-    pub(crate) fn lanes(&self, b: usize) -> usize {
+    pub fn lanes(&self, b: usize) -> usize {
         (self.channels - b * LANES).min(LANES)
     }
 }
@@ -206,7 +208,7 @@ impl Around {
 const TASK_BYTES: usize = 32 << 10;
 
 /// Runs `f` over all of `0..units`, in tasks whose number depends on `units` and on the `bytes` they touch alone.
-pub(crate) fn split(parallel: &dyn Parallel, units: usize, bytes: usize, f: &(dyn Fn(Range<usize>, usize) + Sync)) {
+pub fn split(parallel: &dyn Parallel, units: usize, bytes: usize, f: &(dyn Fn(Range<usize>, usize) + Sync)) {
     let tasks = (bytes / TASK_BYTES).clamp(1, 64).min(units);
     match tasks {
         0 => {}

@@ -1,6 +1,7 @@
 //! What a node does to its result before it is stored.
 
 use super::Act;
+use crate::DType;
 use serde::{Deserialize, Serialize};
 
 /// One step of an epilogue. Steps apply in order to output 0 of the node. `input` is an index into the inputs of the
@@ -31,6 +32,16 @@ pub enum EpiOp {
         /// Index of the operand.
         input: usize,
     },
+    /// Always the last step: stores the integer that stands for `x`, `round(x / scale) + zero_point` (halves to even),
+    /// saturated to the range of the type. The type of the output then says so (see [`crate::Quant`]).
+    Quantize {
+        /// `u8` or `i8`.
+        to: DType,
+        /// Positive and finite.
+        scale: f32,
+        /// Within the range of `to`.
+        zero_point: i32,
+    },
 }
 
 impl EpiOp {
@@ -40,7 +51,7 @@ impl EpiOp {
             EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::Residual { input } | EpiOp::PRelu { input } => {
                 Some(input)
             }
-            EpiOp::Act(_) => None,
+            EpiOp::Act(_) | EpiOp::Quantize { .. } => None,
         }
     }
 
@@ -52,7 +63,15 @@ impl EpiOp {
             EpiOp::Scale { .. } => EpiOp::Scale { input },
             EpiOp::Residual { .. } => EpiOp::Residual { input },
             EpiOp::PRelu { .. } => EpiOp::PRelu { input },
-            EpiOp::Act(a) => EpiOp::Act(a),
+            EpiOp::Act(_) | EpiOp::Quantize { .. } => self,
         }
+    }
+}
+
+/// The parameters of the output, where an epilogue ends by quantising it.
+pub fn quantized(epilogue: &[EpiOp]) -> Option<(DType, crate::Quant)> {
+    match epilogue.last() {
+        Some(&EpiOp::Quantize { to, scale, zero_point }) => Some((to, crate::Quant::per_tensor(scale, zero_point))),
+        _ => None,
     }
 }

@@ -259,6 +259,18 @@ impl Op {
         matches!(self, Op::NonZero | Op::Compress(_) | Op::Unique(_) | Op::NonMaxSuppression(_))
     }
 
+    /// Whether the op computes with the real numbers that its operands stand for, so that quantised ones (see
+    /// [`crate::Quant`]) are taken as `f32`. All others move elements about, or are about the integers themselves.
+    pub fn reads_reals(&self) -> bool {
+        match self {
+            Op::Pool(a) => a.kind != PoolKind::Max,
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) | Op::MatMul | Op::Einsum(_) | Op::GlobalPool(_) => true,
+            Op::Unary(_) | Op::Activation(_) | Op::Binary(_) | Op::Reduce(_) | Op::Softmax(_) | Op::Resize(_) => true,
+            Op::BatchNorm(_) | Op::InstanceNorm(_) | Op::GroupNorm(_) | Op::LayerNorm(_) | Op::Lrn(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the op only gives the elements of input 0, unmoved, another shape.
     pub fn is_view(&self) -> bool {
         matches!(self, Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Flatten(_) | Op::Identity)

@@ -15,9 +15,9 @@ mod slice;
 mod source;
 
 use crate::{Dim, Fact, InferError};
-use alloc::{format, vec::Vec};
-use cx::{Cx, Facts, Result, broadcasts_to, same_dtype, shape_error, show, typed, unify_shapes};
-use paring_core::{DType, Op, op::EpiOp};
+use alloc::{borrow::Cow, format, vec::Vec};
+use cx::{Cx, Facts, Result, broadcasts_to, dtype_error, same_dtype, shape_error, show, typed, unify_shapes};
+use paring_core::{DType, Op, op, op::EpiOp};
 
 /// What can be said of the outputs of an operator before it runs.
 ///
@@ -34,13 +34,16 @@ pub fn infer(
     outputs: usize,
     fresh: &mut dyn FnMut() -> Dim,
 ) -> Result<Vec<Fact>> {
+    let reals: Vec<Option<Cow<'_, Fact>>> = inputs.iter().map(|f| f.map(|f| real(op, epilogue, f))).collect();
+    let inputs: &[Option<&Fact>] = &reals.iter().map(Option::as_deref).collect::<Vec<_>>();
     let own = epilogue.iter().filter_map(EpiOp::input).min().unwrap_or(inputs.len()).min(inputs.len());
     let signature = Signature::of(op);
     signature.check(&inputs[..own], outputs)?;
     let mut cx = Cx { inputs: &inputs[..own], outputs, fresh };
     let mut facts = dispatch(op, &mut cx)?;
-    if let Some(first) = facts.first() {
+    if let Some(first) = facts.first_mut() {
         check_epilogue(op, epilogue, inputs, first)?;
+        quantise(epilogue, first)?;
     }
     facts.truncate(outputs);
     let symbolic = inputs.iter().flatten().any(|f| f.ty.known_shape().is_none());
@@ -48,6 +51,25 @@ pub fn infer(
         settle(fact, symbolic, fresh)?;
     }
     Ok(facts)
+}
+
+/// The operand as the operator sees it: the numbers that a quantised one stands for, where it computes with those.
+pub(crate) fn real<'a>(op: &Op, epilogue: &[EpiOp], fact: &'a Fact) -> Cow<'a, Fact> {
+    if fact.ty.quant.is_some() && (op.reads_reals() || op::quantized(epilogue).is_some()) {
+        return Cow::Owned(typed(DType::F32, fact.ty.shape.clone()));
+    }
+    Cow::Borrowed(fact)
+}
+
+/// Makes the type of the output that of its integers, where the epilogue ends by quantising.
+fn quantise(epilogue: &[EpiOp], out: &mut Fact) -> Result<()> {
+    let Some((to, quant)) = op::quantized(epilogue) else { return Ok(()) };
+    if out.ty.dtype != DType::F32 {
+        return Err(dtype_error!("only f32 is quantised in an epilogue, found {}", out.ty.dtype));
+    }
+    *out = typed(to, out.ty.shape.clone());
+    out.ty.quant = Some(quant);
+    Ok(())
 }
 
 /// How many operands and outputs an operator has.

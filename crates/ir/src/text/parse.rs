@@ -237,15 +237,21 @@ impl<'a> Parser<'a> {
     fn step(&mut self, node: &mut Node) -> Result<()> {
         let kind = self.cursor.word();
         self.cursor.skip();
-        if kind == "act" {
+        if kind == "act" || kind == "quantize" {
             if !self.cursor.rest().starts_with('(') {
-                return Err(self.cursor.error("expected '(' after 'act'"));
+                return Err(self.cursor.error(format!("expected '(' after '{kind}'")));
             }
             let text = self.cursor.group()?;
-            let act = ron_options()
-                .from_str(&text[1..text.len() - 1])
-                .map_err(|e| self.cursor.error(format!("activation: {}", e.code)))?;
-            node.epilogue.push(EpiOp::Act(act));
+            let text = &text[1..text.len() - 1];
+            let step = match kind {
+                "act" => ron_options().from_str(text).map(EpiOp::Act),
+                _ => ron_options().from_str(text).map(|(to, scale, zero_point)| EpiOp::Quantize {
+                    to,
+                    scale,
+                    zero_point,
+                }),
+            };
+            node.epilogue.push(step.map_err(|e| self.cursor.error(format!("{kind}: {}", e.code)))?);
             return Ok(());
         }
         let make: fn(usize) -> EpiOp = match kind {

@@ -6,6 +6,7 @@ mod cse;
 mod dead;
 pub(crate) mod fold;
 mod fuse;
+mod integers;
 mod siblings;
 
 use crate::Pass;
@@ -14,6 +15,7 @@ use crate::Pass;
 pub const PHASES: &[&[&dyn Pass]] = &[
     &[&canonical::Canonicalize, &fold::FoldConstants, &cse::CommonSubexpressions, &dead::DeadOutputs],
     &[&fuse::FuseEpilogues, &dead::DeadOutputs],
+    &[&integers::Integers, &dead::DeadOutputs],
     &[&siblings::MergeSiblings, &dead::DeadOutputs],
     &[&channels::AbsorbChannels, &canonical::Canonicalize, &cse::CommonSubexpressions, &dead::DeadOutputs],
 ];

@@ -17,7 +17,8 @@ impl Evaluator for Reference {
         }
         let operand = |v: ValueId| {
             let ty = graph.ty(v);
-            Ok::<_, String>(Operand::new(ty.dtype, &ty.known_shape().ok_or_else(|| format!("{ty} is not known"))?))
+            let shape = ty.known_shape().ok_or_else(|| format!("{ty} is not known"))?;
+            Ok::<_, String>(Operand { quant: ty.quant.clone(), ..Operand::new(ty.dtype, &shape) })
         };
         let problem = Problem {
             name: node.name.clone(),

@@ -6,4 +6,5 @@ mod canonical;
 mod channels;
 mod cleanup;
 mod fuse;
+mod integers;
 mod siblings;

@@ -3,6 +3,7 @@
 mod arithmetic;
 mod movement;
 mod normalisation;
+mod quantised;
 
 use paring_core::{
     DType, Op, Tensor,
@@ -30,6 +31,7 @@ pub fn cases(op: &str, seed: u64) -> Vec<Case> {
     arithmetic::make(op, &mut maker);
     movement::make(op, &mut maker);
     normalisation::make(op, &mut maker);
+    quantised::make(op, &mut maker);
     maker.cases
 }
 
@@ -193,8 +195,10 @@ fn case(op: &Op, inputs: Vec<In>, outputs: usize, epilogue: Vec<EpiOp>) -> Resul
     for (i, input) in inputs.into_iter().enumerate() {
         let (value, operand, tensor): (Option<ValueId>, _, _) = match input {
             In::Given(t) => {
-                let ty = TensorType::concrete(t.dtype(), t.shape());
-                (Some(graph.add_input(&format!("x{i}"), ty)), Some(Operand::new(t.dtype(), t.shape())), Some(t))
+                let mut ty = TensorType::concrete(t.dtype(), t.shape());
+                ty.quant = t.quant().cloned();
+                let operand = Operand { quant: ty.quant.clone(), ..Operand::new(t.dtype(), t.shape()) };
+                (Some(graph.add_input(&format!("x{i}"), ty)), Some(operand), Some(t))
             }
             In::Known(t) => {
                 let shared = Arc::new(t.clone());
@@ -213,7 +217,7 @@ fn case(op: &Op, inputs: Vec<In>, outputs: usize, epilogue: Vec<EpiOp>) -> Resul
     let mut results = Vec::new();
     for fact in &facts {
         let shape = fact.ty.known_shape().ok_or_else(|| GraphError::Malformed(format!("{op:?} has unknown shapes")))?;
-        results.push(Some(Operand::new(fact.ty.dtype, &shape)));
+        results.push(Some(Operand { quant: fact.ty.quant.clone(), ..Operand::new(fact.ty.dtype, &shape) }));
     }
     let problem = Problem {
         name: node.name,

@@ -1,7 +1,8 @@
 //! Runs a lowered convolution.
 
 use super::{
-    geometry::{Geometry, Phase},
+    cursor::Cursor,
+    geometry::Geometry,
     halo::Halo,
     lower::{Lowered, Walk, Work},
 };
@@ -57,7 +58,7 @@ impl<S: Simd> Prepared for Engine<S> {
         let x = match &self.halo {
             Some(halo) => {
                 let scratch = cx.scratch::<f32>();
-                halo.run(input, scratch, parallel);
+                halo.run(input, 0.0, scratch, parallel);
                 assert!(scratch.len() >= halo.elements());
                 scratch.as_ptr().cast_const()
             }
@@ -122,11 +123,11 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
         let all = self.work.pixels.len();
         let blocks = all.div_ceil(lowered.block.min(MOST)).max(1);
         let each = all.div_ceil(blocks).next_multiple_of(tile::STEP).min(MOST);
-        let mut cursor = Cursor::new(self.shared, &phase.phase, self.work.pixels.start);
+        let mut cursor = Cursor::new(&lowered.geometry, &lowered.view, &phase.phase, self.work.pixels.start);
         let mut left = all;
         while left > 0 {
             let n = left.min(each);
-            cursor.fill(&mut x[..n], &mut y[..n]);
+            cursor.fill(self.shared.x, &mut x[..n], &mut y[..n], |at| self.shared.y.wrapping_add(at));
             let panels = &phase.panels[self.work.panels.clone()];
             for (i, p) in panels.iter().enumerate() {
                 let next = panels.get(i + 1).unwrap_or(&panels[0]);
@@ -154,66 +155,6 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
                 }
             }
             left -= n;
-        }
-    }
-}
-
-/// Walks through the pixels of a phase.
-struct Cursor<'a> {
-    shared: &'a Shared<'a>,
-    phase: &'a Phase,
-    sample: usize,
-    at: [usize; 3],
-}
-
-impl<'a> Cursor<'a> {
-    #[inline(always)]
-    fn new(shared: &'a Shared<'a>, phase: &'a Phase, pixel: usize) -> Cursor<'a> {
-        let [d, h, w] = phase.grid;
-        let at = [pixel / (h * w) % d, pixel / w % h, pixel % w];
-        Cursor { shared, phase, sample: pixel / (d * h * w), at }
-    }
-
-    /// Where the next pixels read and write. Runs along rows, as a few pixels of a short sum take no longer than
-    /// finding out where they are.
-    #[inline(always)]
-    fn fill(&mut self, x: &mut [*const f32], y: &mut [*mut f32]) {
-        let Lowered { geometry: g, view, .. } = self.shared.lowered;
-        let strides = view.strides();
-        let (step_x, step_y) = (self.phase.input_step[2] * strides[2], self.phase.output_step[2] * LANES);
-        let mut done = 0;
-        while done < x.len() {
-            let mut from_x = self.sample * view.planes * view.plane();
-            let mut from_y = 0;
-            for i in 0..3 {
-                from_x += self.at[i] * self.phase.input_step[i] * strides[i];
-                from_y = from_y * g.output[i] + self.phase.origin[i] + self.at[i] * self.phase.output_step[i];
-            }
-            from_y += self.sample * g.outputs.div_ceil(LANES) * g.output.iter().product::<usize>();
-            let run = (x.len() - done).min(self.phase.grid[2] - self.at[2]);
-            let (from_x, from_y) = (self.shared.x.wrapping_add(from_x), self.shared.y.wrapping_add(from_y * LANES));
-            for i in 0..run {
-                x[done + i] = from_x.wrapping_add(i * step_x);
-                y[done + i] = from_y.wrapping_add(i * step_y);
-            }
-            done += run;
-            self.advance(run);
-        }
-    }
-
-    /// Moves on along a row, and to the next at its end.
-    #[inline(always)]
-    fn advance(&mut self, run: usize) {
-        self.at[2] += run;
-        for i in (0..3).rev() {
-            if self.at[i] < self.phase.grid[i] {
-                return;
-            }
-            self.at[i] = 0;
-            match i {
-                0 => self.sample += 1,
-                _ => self.at[i - 1] += 1,
-            }
         }
     }
 }

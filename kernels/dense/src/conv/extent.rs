@@ -73,9 +73,6 @@ pub fn shapes(p: &Problem) -> Result<[&[usize]; 3], Reject> {
     let missing = || Reject::because("an operand is missing");
     let (x, w) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);
     let y = p.output(0).ok_or_else(|| Reject::because("nobody wants the output"))?;
-    if [x.dtype, w.dtype, y.dtype].iter().any(|&d| d != DType::F32) {
-        return Err(Reject::because("only f32"));
-    }
     let rank = x.shape.len();
     if rank < 3 || w.shape.len() != rank || y.shape.len() != rank {
         return Err(Reject::because("no spatial axes, or not the same for all operands"));
@@ -84,6 +81,15 @@ pub fn shapes(p: &Problem) -> Result<[&[usize]; 3], Reject> {
         return Err(Reject::because("an operand is empty"));
     }
     Ok([&x.shape, &w.shape, &y.shape])
+}
+
+/// Refuses problems of anything but `f32`.
+pub fn only_f32(p: &Problem) -> Result<(), Reject> {
+    let operands = [p.input(0), p.input(1), p.output(0)];
+    match operands.iter().flatten().all(|o| o.dtype == DType::F32) {
+        true => Ok(()),
+        false => Err(Reject::because("only f32")),
+    }
 }
 
 /// Checks that spatial attributes have one entry of at least 1 per axis.

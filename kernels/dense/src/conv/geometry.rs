@@ -1,6 +1,6 @@
 //! Convolutions brought to three spatial axes and checked.
 
-use super::extent::{Extent, attributes, product, shapes};
+use super::extent::{Extent, attributes, only_f32, product, shapes};
 use paring_core::op::{ConvAttrs, ConvTransposeAttrs};
 use paring_kernel::{Problem, Reject};
 
@@ -81,11 +81,20 @@ fn servable(p: &Problem, axes: usize) -> Result<(), Reject> {
 }
 
 impl Geometry {
-    /// The geometry of a convolution.
+    /// The geometry of a convolution of `f32`.
     ///
     /// # Errors
     /// [`Reject`] where it is not one, or its shapes contradict each other.
     pub fn of_conv(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
+        only_f32(p)?;
+        Geometry::of_any_conv(p, a)
+    }
+
+    /// The geometry of a convolution, whatever its elements are.
+    ///
+    /// # Errors
+    /// [`Reject`] where its shapes contradict each other.
+    pub fn of_any_conv(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
         let e = Extent::of(p, a)?;
         servable(p, e.input.len())?;
         let (kernel, dilation) = (lift(&a.kernel, 1), lift(&a.dilation, 1));
@@ -126,6 +135,7 @@ impl Geometry {
     /// # Errors
     /// [`Reject`] as for [`Geometry::of_conv`].
     pub fn of_transposed(p: &Problem, a: &ConvTransposeAttrs) -> Result<Geometry, Reject> {
+        only_f32(p)?;
         let [x, w, y] = shapes(p)?;
         let axes = x.len() - 2;
         servable(p, axes)?;

@@ -4,6 +4,7 @@
 //! phase; a transposed one has as many as its strides multiply to, each of them a plain convolution with stride 1
 //! (the sub-pixel form: no output is written twice, no input is widened with zeros).
 
+mod cursor;
 mod direct;
 mod engine;
 mod extent;
@@ -12,7 +13,10 @@ mod halo;
 mod lower;
 mod transposed;
 
+pub use cursor::Cursor;
 pub use direct::*;
-pub use extent::{Extent, product};
-pub use geometry::Geometry;
+pub use extent::{Extent, only_f32, product};
+pub use geometry::{Geometry, Phase, Tap};
+pub use halo::Halo;
+pub use lower::View;
 pub use transposed::*;

@@ -8,7 +8,7 @@ mod engine;
 mod gather;
 
 use crate::{
-    conv::{Extent, product},
+    conv::{Extent, only_f32, product},
     epilogue::{self, Epilogue},
     stamp::{self, generic_kernel},
 };
@@ -34,6 +34,7 @@ const PANEL_BYTES: usize = 64 << 20;
 /// The patches of `p`.
 fn patches(p: &Problem) -> Result<Patches, Reject> {
     let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
+    only_f32(p)?;
     let e = Extent::of(p, a)?;
     if e.input.len() > MOST_AXES {
         return Err(Reject::from(format!("more than {MOST_AXES} spatial axes")));

@@ -11,6 +11,7 @@ mod neutral;
 mod norm;
 mod pooling;
 mod shuffle;
+mod weights;
 
 use crate::{OptError, Pass, PassCx, Proposal};
 use paring_ir::{Node, NodeId};
@@ -27,6 +28,7 @@ const RULES: &[Rule] = &[
     neutral::divide_by_power_of_two,
     attributes::operand_to_attribute,
     attributes::product_with_constant,
+    weights::quantised_weights,
     movement::merge_transposes,
     movement::merge_views,
     movement::flatten_concat,

@@ -1,0 +1,295 @@
+//! Operators on bytes that stand for numbers.
+
+use super::{In, Maker, Rng, given, known};
+use paring_core::{
+    DType, Op, Quant, Tensor,
+    op::{
+        Act, AxisAttrs, Binary, ConvAttrs, DenseAttrs, EpiOp, GlobalPool, Padding, PoolAttrs, PoolKind, QuantizeAttrs,
+        Unary,
+    },
+};
+
+pub(super) fn make(op: &str, m: &mut Maker) {
+    match op {
+        "Conv" => convolutions(m),
+        "Dense" => products(m),
+        "Binary" => binary(m),
+        "Unary" | "Activation" => functions(op, m),
+        "Pool" => pools(m),
+        "GlobalPool" => means(m),
+        "Identity" => conversions(m),
+        "DequantizeLinear" => dequantise(m),
+        "Concat" => concatenations(m),
+        _ => {}
+    }
+}
+
+const TYPES: [DType; 2] = [DType::U8, DType::I8];
+
+/// Bytes from the least to the largest, with the extremes among them.
+fn bytes(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
+    let n: usize = shape.iter().product();
+    let extremes: [u8; 2] = if dtype == DType::I8 { [0x80, 0x7f] } else { [0, 255] };
+    let all: Vec<u8> = (0..n)
+        .map(|_| match rng.between(0, 9) {
+            i @ 0..2 => extremes[i],
+            _ => rng.between(0, 255) as u8,
+        })
+        .collect();
+    Tensor::from_bytes(dtype, shape, &all).expect("a small tensor")
+}
+
+fn parameters(rng: &mut Rng, dtype: DType) -> (f32, i32) {
+    let zero = match dtype {
+        DType::I8 => rng.pick(&[0, -128, 5, 127]),
+        _ => rng.pick(&[0, 128, 3, 255]),
+    };
+    (rng.pick(&[0.02, 0.05, 0.11]), zero)
+}
+
+/// Bytes that stand for numbers by one scale.
+fn activations(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
+    let (scale, zero) = parameters(rng, dtype);
+    bytes(rng, dtype, shape).with_quant(Some(Quant::per_tensor(scale, zero)))
+}
+
+/// Weights by one scale for each index of `axis`, or by one with a zero point.
+fn weights(rng: &mut Rng, shape: &[usize], axis: usize) -> Tensor {
+    let n = shape[axis];
+    match rng.between(0, 3) {
+        0 => activations(rng, DType::U8, shape),
+        1 => activations(rng, DType::I8, shape),
+        _ => {
+            let scale = (0..n).map(|_| rng.pick(&[0.001, 0.004, 0.01])).collect();
+            let quant = Quant { axis: Some(axis), scale, zero_point: vec![0; n] };
+            bytes(rng, DType::I8, shape).with_quant(Some(quant))
+        }
+    }
+}
+
+/// A step that quantises results which are about `around` in size.
+fn quantise(rng: &mut Rng, around: f32) -> EpiOp {
+    let to = rng.pick(&TYPES);
+    EpiOp::Quantize { to, scale: around / 60.0, zero_point: parameters(rng, to).1 }
+}
+
+/// The problem with results in `f32` and quantised, with and without steps before.
+fn finished(
+    m: &mut Maker,
+    op: &Op,
+    inputs: impl Fn(&mut Rng) -> Vec<In>,
+    channels: usize,
+    shape: &[usize],
+    around: f32,
+) {
+    for kind in 0..6 {
+        let mut all = inputs(&mut m.rng);
+        let count = all.len();
+        let mut epilogue = vec![];
+        let vector = |rng: &mut Rng| known(rng.floats(&[channels]));
+        match kind {
+            0 => {}
+            1 => epilogue.push(quantise(&mut m.rng, around)),
+            2 => {
+                all.push(vector(&mut m.rng));
+                epilogue.extend([EpiOp::Bias { input: count }, EpiOp::Act(Act::Relu), quantise(&mut m.rng, around)]);
+            }
+            3 => {
+                all.push(vector(&mut m.rng));
+                let clamp = EpiOp::Act(Act::Clamp { lo: 0.0, hi: 6.0 });
+                epilogue.extend([EpiOp::Bias { input: count }, clamp]);
+            }
+            4 => {
+                let dtype = m.rng.pick(&TYPES);
+                all.extend([vector(&mut m.rng), given(activations(&mut m.rng, dtype, shape))]);
+                let residual = EpiOp::Residual { input: count + 1 };
+                epilogue.extend([EpiOp::Bias { input: count }, residual, quantise(&mut m.rng, around)]);
+            }
+            _ => {
+                all.extend([vector(&mut m.rng), given(m.rng.floats(shape))]);
+                let steps = [
+                    EpiOp::PRelu { input: count },
+                    EpiOp::Act(Act::Swish(1.0)),
+                    EpiOp::Residual { input: count + 1 },
+                    quantise(&mut m.rng, around),
+                ];
+                epilogue.extend(steps);
+            }
+        }
+        m.with_epilogue(op.clone(), all, 1, epilogue);
+    }
+}
+
+fn convolutions(m: &mut Maker) {
+    let square = |kernel: usize, stride: usize, dilation: usize, groups: usize| ConvAttrs {
+        kernel: vec![kernel; 2],
+        stride: vec![stride; 2],
+        dilation: vec![dilation; 2],
+        padding: Padding::Explicit { before: vec![kernel / 2; 2], after: vec![kernel / 2; 2] },
+        groups,
+        select: None,
+    };
+    let list = [
+        (3, 16, 3, 2, 1, 1),
+        (8, 24, 1, 1, 1, 1),
+        (20, 40, 1, 1, 1, 1),
+        (16, 11, 3, 1, 1, 1),
+        (5, 8, 5, 2, 1, 1),
+        (16, 16, 3, 1, 2, 1),
+        (16, 32, 3, 1, 1, 2),
+        (12, 24, 3, 1, 1, 3),
+        (8, 8, 3, 1, 1, 8),
+        (11, 11, 3, 2, 1, 11),
+        (16, 16, 5, 1, 1, 16),
+        (8, 16, 5, 2, 1, 8),
+        (9, 9, 7, 1, 1, 9),
+        (16, 16, 3, 1, 2, 16),
+    ];
+    for (inputs, outputs, kernel, stride, dilation, groups) in list {
+        let a = square(kernel, stride, dilation, groups);
+        convolution(m, inputs, outputs, a);
+    }
+    // Channels in another order, some of them twice.
+    let mut a = square(3, 1, 1, 2);
+    a.select = Some(vec![5, 1, 8, 8, 0, 3, 7, 2]);
+    convolution(m, 9, 6, a);
+    let mut a = square(3, 1, 1, 4);
+    a.select = Some(vec![3, 1, 0, 2]);
+    convolution(m, 4, 4, a);
+}
+
+fn convolution(m: &mut Maker, inputs: usize, outputs: usize, a: ConvAttrs) {
+    let x = m.rng.images(inputs);
+    let read = a.select.as_ref().map_or(inputs, Vec::len) / a.groups;
+    let w = [outputs, read, a.kernel[0], a.kernel[1]];
+    let span = (a.kernel[0] - 1) * a.dilation[0] + 1;
+    let size = |n: usize| (n + 2 * (a.kernel[0] / 2) - span) / a.stride[0] + 1;
+    let y = [x[0], outputs, size(x[2]), size(x[3])];
+    let dtype = m.rng.pick(&TYPES);
+    let op = Op::Conv(a.clone());
+    let make = move |rng: &mut Rng| vec![given(activations(rng, dtype, &x)), known(weights(rng, &w, 0))];
+    finished(m, &op, make, outputs, &y, 8.0);
+}
+
+fn products(m: &mut Maker) {
+    for (rows, depth, columns, transposed) in
+        [(1, 64, 24, true), (3, 37, 10, true), (5, 16, 21, false), (50, 30, 33, false)]
+    {
+        let op = Op::Dense(DenseAttrs { transposed });
+        let w = if transposed { [columns, depth] } else { [depth, columns] };
+        let dtype = m.rng.pick(&TYPES);
+        let make = move |rng: &mut Rng| {
+            let w = weights(rng, &w, usize::from(!transposed));
+            vec![given(activations(rng, dtype, &[rows, depth])), known(w)]
+        };
+        finished(m, &op, make, columns, &[rows, columns], 8.0);
+    }
+}
+
+fn binary(m: &mut Maker) {
+    let y = [2, 11, 5, 4];
+    for other in [&[2, 11, 5, 4][..], &[2, 11, 1, 1], &[1, 1, 1, 1]] {
+        for kind in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Min, Binary::Max] {
+            for act in [None, Some(Act::Relu), Some(Act::HardSwish)] {
+                let (a, b) = (m.rng.pick(&TYPES), m.rng.pick(&TYPES));
+                let a = given(activations(&mut m.rng, a, &y));
+                let b = match act {
+                    Some(Act::HardSwish) => given(m.rng.floats(other)),
+                    _ => given(activations(&mut m.rng, b, other)),
+                };
+                let mut epilogue: Vec<EpiOp> = act.map(EpiOp::Act).into_iter().collect();
+                if act.is_some() || kind != Binary::Add {
+                    epilogue.push(quantise(&mut m.rng, 10.0));
+                }
+                m.with_epilogue(Op::Binary(kind), vec![a, b], 1, epilogue);
+            }
+        }
+    }
+    let flat = [given(activations(&mut m.rng, DType::U8, &[29])), given(activations(&mut m.rng, DType::I8, &[29]))];
+    let step = quantise(&mut m.rng, 10.0);
+    m.with_epilogue(Op::Binary(Binary::Add), flat.into(), 1, vec![step]);
+}
+
+fn functions(op: &str, m: &mut Maker) {
+    let list = match op {
+        "Unary" => vec![Op::Unary(Unary::Exp), Op::Unary(Unary::Abs)],
+        _ => vec![Op::Activation(Act::Sigmoid), Op::Activation(Act::HardSwish), Op::Activation(Act::LeakyRelu(0.1))],
+    };
+    for op in list {
+        for shape in [&[1, 11, 4, 5][..], &[37]] {
+            let dtype = m.rng.pick(&TYPES);
+            let x = given(activations(&mut m.rng, dtype, shape));
+            let step = quantise(&mut m.rng, 3.0);
+            m.with_epilogue(op.clone(), vec![x], 1, vec![step]);
+        }
+    }
+}
+
+fn pools(m: &mut Maker) {
+    for (kernel, stride, pad) in [(2, 2, 0), (3, 2, 1), (3, 1, 1)] {
+        for kind in [PoolKind::Max, PoolKind::Average { count_padding: false }] {
+            let attrs = PoolAttrs {
+                kind,
+                kernel: vec![kernel; 2],
+                stride: vec![stride; 2],
+                dilation: vec![1; 2],
+                padding: Padding::Explicit { before: vec![pad; 2], after: vec![pad; 2] },
+                ceil: false,
+                column_major: false,
+            };
+            for dtype in TYPES {
+                let c = m.rng.channels();
+                let x = m.rng.images(c);
+                let x = given(activations(&mut m.rng, dtype, &x));
+                let epilogue = if kind == PoolKind::Max { vec![] } else { vec![quantise(&mut m.rng, 10.0)] };
+                m.with_epilogue(Op::Pool(attrs.clone()), vec![x], 1, epilogue);
+            }
+        }
+    }
+}
+
+fn means(m: &mut Maker) {
+    for dtype in TYPES {
+        let x = m.rng.images(11);
+        let y = [x[0], x[1], 1, 1];
+        let make = move |rng: &mut Rng| vec![given(activations(rng, dtype, &x))];
+        finished(m, &Op::GlobalPool(GlobalPool::Average), make, 0, &y, 3.0);
+    }
+}
+
+fn conversions(m: &mut Maker) {
+    for shape in [&[2, 11, 5, 7][..], &[1, 16, 40], &[37], &[3, 10]] {
+        let x = given(m.rng.uniform(shape, -9.0, 9.0));
+        let step = quantise(&mut m.rng, 8.0);
+        m.with_epilogue(Op::Identity, vec![x], 1, vec![step]);
+        for dtype in TYPES {
+            let x = given(activations(&mut m.rng, dtype, shape));
+            let step = quantise(&mut m.rng, 8.0);
+            m.with_epilogue(Op::Identity, vec![x], 1, vec![step]);
+            let x = given(activations(&mut m.rng, dtype, shape));
+            m.with_epilogue(Op::Identity, vec![x], 1, vec![]);
+        }
+    }
+}
+
+fn dequantise(m: &mut Maker) {
+    for shape in [&[2, 11, 5, 7][..], &[37]] {
+        for dtype in TYPES {
+            let (scale, zero) = parameters(&mut m.rng, dtype);
+            let zero = Tensor::from_bytes(dtype, &[], &[zero as u8]).expect("a small tensor");
+            let scale = Tensor::new(&[], &[scale]).expect("a small tensor");
+            let x = given(bytes(&mut m.rng, dtype, shape));
+            let op = Op::DequantizeLinear(QuantizeAttrs { axis: 1, to: DType::F32 });
+            m.with_epilogue(op, vec![x, known(scale), known(zero)], 1, vec![]);
+        }
+    }
+}
+
+fn concatenations(m: &mut Maker) {
+    let quant = Some(Quant::per_tensor(0.05, 3));
+    let part = |rng: &mut Rng, c: usize| given(bytes(rng, DType::U8, &[1, c, 3, 5]).with_quant(quant.clone()));
+    for sizes in [[8, 16], [3, 5]] {
+        let parts = sizes.map(|c| part(&mut m.rng, c)).into();
+        m.with_epilogue(Op::Concat(AxisAttrs { axis: 1 }), parts, 1, vec![]);
+    }
+}

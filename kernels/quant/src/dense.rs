@@ -1,0 +1,263 @@
+//! Products of bytes with a constant matrix.
+
+use crate::{
+    family::{Family, rate},
+    finish::{self, Epilogue, Finish, Place},
+    operand::{Bytes, Channels, integer},
+    rows::{self, Count, Layout as RowLayout, QUAD, Rows},
+    tile::{self, Panel},
+};
+use core::ops::Range;
+use paring_core::Layout;
+use paring_dense::{
+    fully_connected::Extent,
+    panel::{Columns, columns},
+};
+use paring_kernel::{
+    Cost, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx, Scratch,
+};
+use paring_simd::{LANES, Simd, Task};
+use std::sync::Arc;
+
+/// See the module.
+pub struct Dense;
+
+/// Longest sum that stays within 32 bits, whatever the bytes.
+const MOST_TERMS: usize = 32_000;
+/// Multiply-adds of a task.
+const TASK_MACS: usize = 1 << 20;
+/// Rows that go against one panel before the next.
+const BLOCK: usize = 48;
+
+struct Plan {
+    extent: Extent,
+    panels: Vec<Columns>,
+    x: Bytes,
+    channels: Channels,
+}
+
+impl Plan {
+    fn of(p: &Problem) -> Result<Plan, Reject> {
+        let extent = Extent::of_any(p)?;
+        let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
+        let (x, channels) = (Bytes::of(x)?, Channels::of(w, usize::from(!extent.transposed))?);
+        finish::servable(p, extent.columns)?;
+        if extent.depth > MOST_TERMS {
+            return Err(Reject::because("the sum is too long for 32 bits"));
+        }
+        Ok(Plan { panels: columns(extent.columns, 1), extent, x, channels })
+    }
+
+    /// Calls `f` with each four weights of every column of a panel.
+    fn each_quad(&self, w: &impl Fn(usize) -> i32, c: &Columns, mut f: impl FnMut(usize, &mut [[i32; QUAD]])) {
+        let Extent { depth, columns, transposed, .. } = self.extent;
+        let mut quad = vec![[0; QUAD]; c.width()];
+        for (index, first) in (0..depth).step_by(QUAD).enumerate() {
+            quad.fill([0; QUAD]);
+            for (lane, to) in quad[..c.lanes].iter_mut().enumerate() {
+                let n = c.first + lane;
+                for k in first..depth.min(first + QUAD) {
+                    let at = if transposed { n * depth + k } else { k * columns + n };
+                    to[k - first] = w(at) - self.channels.zero_point[n];
+                }
+            }
+            f(index, &mut quad);
+        }
+    }
+
+    fn rows(&self, p: &Problem) -> Result<Rows, KernelError> {
+        let w = p.constant(1).ok_or_else(|| KernelError::Problem("the matrix is not constant".into()))?;
+        let w = integer(w);
+        let mut rows = Rows::default();
+        for c in &self.panels {
+            rows.panel(c.width());
+            self.each_quad(&w, c, |index, quad| rows.push(index as u32, quad));
+        }
+        Ok(rows)
+    }
+
+    /// Bytes of packed [rows](Plan::rows), counted without packing them.
+    fn packed_bytes(&self, p: &Problem) -> Option<usize> {
+        let w = integer(p.constant(1)?);
+        let mut count = Count::default();
+        for c in &self.panels {
+            let mut rows = 0;
+            self.each_quad(&w, c, |_, quad| rows += rows::needed(quad));
+            count.panel(c.width(), rows);
+        }
+        Some(count.bytes())
+    }
+
+    /// Bytes of a row of the input that can be read in fours.
+    fn stride(&self) -> usize {
+        self.extent.depth.next_multiple_of(QUAD)
+    }
+
+    /// Bytes of a copy of the input with such rows, where it has none.
+    fn copied(&self) -> usize {
+        if self.stride() == self.extent.depth { 0 } else { self.extent.rows * self.stride() }
+    }
+}
+
+impl Family for Dense {
+    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        let plan = Plan::of(p)?;
+        let bytes = plan.packed_bytes(p).ok_or("the matrix is not constant")?;
+        let mut inputs = vec![None; p.inputs.len()];
+        inputs[0] = Some(Layout::Plain);
+        for r in finish::residuals(p) {
+            inputs[r] = Some(Layout::Plain);
+        }
+        let order = if plan.extent.transposed { "nk" } else { "kn" };
+        out.push(Offer {
+            inputs,
+            fused: p.epilogue.len(),
+            scratch: Scratch { shared: plan.copied(), per_worker: 0 },
+            packed_bytes: bytes,
+            packed_format: format!("dense-bytes-{order}{}", plan.channels.packed_as()).into(),
+            numerics: NumericClass::Reassociated,
+            ..Offer::plain(p)
+        });
+        Ok(())
+    }
+
+    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+        let rows = p.input(0).map_or(0, |x| x.len() / x.shape.last().copied().unwrap_or(1).max(1)) as f64;
+        let compute = rows * o.packed_bytes as f64 / (0.9 * rate::<S>(m));
+        let stream = m.weights(o.packed_bytes, 1);
+        Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: o.packed_bytes as f64 }
+    }
+
+    fn pack(p: &Problem, _: &Offer) -> Result<Packed, KernelError> {
+        let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        Ok(Packed { data: plan.rows(p)?.pack()? })
+    }
+
+    fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+        let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let widths: Vec<usize> = plan.panels.iter().map(Columns::width).collect();
+        let wrong = || KernelError::Problem("the matrix was packed for another problem".into());
+        let layout = RowLayout::read(packed.data.as_slice(), &widths).ok_or_else(wrong)?;
+        let quads = plan.stride() / QUAD;
+        let offsets: Vec<usize> = layout.sources.iter().map(|&s| s as usize * QUAD).collect();
+        if layout.sources.iter().any(|&s| s as usize >= quads) {
+            return Err(wrong());
+        }
+        let scale: Vec<f32> = plan.channels.scale.iter().map(|w| w * plan.x.scale).collect();
+        let epilogue = Epilogue::new(p, &scale, false)?;
+        let zero = plan.x.offset();
+        let init = layout.sums.iter().map(|s| -zero * s).collect();
+        let work = work(&plan, &layout);
+        Ok(Box::new(Engine { s, plan, layout, offsets, init, epilogue, packed, work }))
+    }
+}
+
+/// Rows times panels.
+struct Work {
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+fn work(plan: &Plan, layout: &RowLayout) -> Vec<Work> {
+    let rows = plan.extent.rows;
+    let per_row = layout.panels.iter().map(|p| p.weights.len()).sum::<usize>().max(1);
+    let per_task = (TASK_MACS / per_row).max(1).next_multiple_of(BLOCK).min(rows);
+    let parts = (per_row.saturating_mul(per_task) / TASK_MACS).clamp(1, plan.panels.len());
+    let cut = |i: usize| i * plan.panels.len() / parts;
+    let part = |part: usize| (0..rows).step_by(per_task).map(move |from| (part, from..rows.min(from + per_task)));
+    (0..parts).flat_map(part).map(|(i, rows)| Work { rows, panels: cut(i)..cut(i + 1) }).collect()
+}
+
+struct Engine<S> {
+    s: S,
+    plan: Plan,
+    layout: RowLayout,
+    offsets: Vec<usize>,
+    init: Vec<i32>,
+    epilogue: Epilogue,
+    packed: Arc<Packed>,
+    work: Vec<Work>,
+}
+
+impl<S: Simd> Prepared for Engine<S> {
+    fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
+        let Extent { rows, depth, columns, .. } = self.plan.extent;
+        let (stride, parallel) = (self.plan.stride(), cx.parallel());
+        let input = cx.input::<u8>(0);
+        assert!(input.len() >= rows * depth);
+        let mut x = input.as_ptr();
+        if self.plan.copied() > 0 {
+            // SAFETY: the only slice of the scratch.
+            let copy = unsafe { cx.scratch::<u8>().slice(0, self.plan.copied()) };
+            for (to, from) in copy.chunks_exact_mut(stride).zip(input.chunks_exact(depth)) {
+                to[..depth].copy_from_slice(from);
+                to[depth..].fill(0);
+            }
+            x = copy.as_ptr();
+        }
+        let output = cx.output::<u8>(0);
+        let (y, len) = (output.as_mut_ptr(), output.len());
+        assert!(len >= rows * columns * self.epilogue.size());
+        let run = Run { x, finish: &self.epilogue.bind(cx, y, len) };
+        parallel.run(self.work.len(), &|task, _| {
+            let work = &self.work[task];
+            match self.plan.x.signed {
+                true => self.s.vectorize(Call::<S, { tile::SIGNED }> { engine: self, run: &run, work }),
+                false => self.s.vectorize(Call::<S, { tile::UNSIGNED }> { engine: self, run: &run, work }),
+            }
+        });
+        Ok(())
+    }
+}
+
+struct Run<'a> {
+    x: *const u8,
+    finish: &'a Finish<'a>,
+}
+
+// SAFETY: tasks only read the input.
+unsafe impl Sync for Run<'_> {}
+
+struct Call<'a, E, const KIND: u8> {
+    engine: &'a Engine<E>,
+    run: &'a Run<'a>,
+    work: &'a Work,
+}
+
+impl<E: Simd, const KIND: u8> Task for Call<'_, E, KIND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let e = self.engine;
+        let (stride, columns) = (e.plan.stride(), e.plan.extent.columns);
+        let mut x = [self.run.x; BLOCK];
+        let mut y = [0usize; BLOCK];
+        for first in self.work.rows.clone().step_by(BLOCK) {
+            let n = (self.work.rows.end - first).min(BLOCK);
+            for i in 0..n {
+                x[i] = self.run.x.wrapping_add((first + i) * stride);
+                y[i] = (first + i) * columns;
+            }
+            for i in self.work.panels.clone() {
+                let (c, rows) = (&e.plan.panels[i], &e.layout.panels[i]);
+                let panel = Panel {
+                    weights: e.packed.data.as_slice()[rows.weights.clone()].as_ptr().cast(),
+                    offsets: &e.offsets[rows.rows.clone()],
+                    init: e.init[c.first..][..c.width()].as_ptr(),
+                    place: Place { channel: c.first, lanes: c.lanes, first: c.first, step: LANES },
+                    finish: self.run.finish,
+                };
+                // SAFETY: rows of the input are `stride` bytes long, and offsets within; rows and columns of the output
+                // are those of its shape, and no other task has them.
+                unsafe {
+                    match c.vectors {
+                        3 => tile::pixels::<S, 3, KIND>(s, &panel, &x[..n], &y[..n]),
+                        2 => tile::pixels::<S, 2, KIND>(s, &panel, &x[..n], &y[..n]),
+                        _ => tile::pixels::<S, 1, KIND>(s, &panel, &x[..n], &y[..n]),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,384 @@
+//! From sums of products to outputs: scales, the epilogue, and bytes again.
+
+use crate::operand::Bytes;
+use paring_core::{DType, op::EpiOp};
+use paring_kernel::{KernelError, Problem, Reject, RunCx};
+use paring_simd::{Act, LANES, Simd, Task, by_act};
+
+/// One step of the epilogue, its per-channel operand padded to whole panels.
+#[derive(Clone, Debug)]
+enum Step {
+    Bias(Vec<f32>),
+    Scale(Vec<f32>),
+    PRelu(Vec<f32>),
+    Residual(Residual),
+    Act(Act),
+}
+
+/// A tensor of the output's shape that is added.
+#[derive(Clone, Copy, Debug)]
+struct Residual {
+    input: usize,
+    /// What its bytes stand for; `None` for `f32`.
+    bytes: Option<Bytes>,
+}
+
+/// Columns that panels of any width can read.
+const PADDING: usize = 3 * LANES;
+
+/// The epilogue of one problem, from sums of products of bytes on.
+#[derive(Clone, Debug)]
+pub struct Epilogue {
+    /// What a sum of a column stands for: `scale * sum + shift`.
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    steps: Vec<Step>,
+    /// Bounds of the result, where it takes nothing but those: in the units of the bytes, where there are any.
+    clamp: Option<(f32, f32)>,
+    out: Option<Bytes>,
+    /// Whether rows of the output have room for whole vectors, the lanes that do not exist being zero.
+    padded: bool,
+}
+
+/// Refuses epilogues that [`Epilogue::new`] cannot serve.
+pub fn servable(p: &Problem, channels: usize) -> Result<(), Reject> {
+    let Some(y) = p.output(0) else { return Err(Reject::because("nobody wants the output")) };
+    match y.quant {
+        Some(_) => drop(Bytes::of(y)?),
+        None if y.dtype == DType::F32 => {}
+        None => return Err(Reject::from(format!("the output is neither quantised nor f32 but {}", y.dtype))),
+    }
+    for step in &p.epilogue {
+        match *step {
+            EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::PRelu { input } => {
+                let fits = p.constant(input).is_some_and(|t| t.dtype() == DType::F32 && t.len() == channels);
+                if !fits {
+                    return Err(Reject::because("an operand of the epilogue is not a constant vector of f32"));
+                }
+            }
+            EpiOp::Residual { input } => {
+                let r = p.input(input).filter(|r| r.shape == y.shape);
+                let r = r.ok_or_else(|| Reject::because("a residual has not the shape of the output"))?;
+                if r.quant.is_some() {
+                    Bytes::of(r)?;
+                } else if r.dtype != DType::F32 {
+                    return Err(Reject::because("a residual is neither quantised nor f32"));
+                }
+            }
+            EpiOp::Act(_) | EpiOp::Quantize { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// The inputs that the epilogue reads while running.
+pub fn residuals(p: &Problem) -> impl Iterator<Item = usize> + '_ {
+    p.epilogue.iter().filter_map(|e| match *e {
+        EpiOp::Residual { input } => Some(input),
+        _ => None,
+    })
+}
+
+impl Epilogue {
+    /// Prepares the whole epilogue, where a sum of column `c` stands for `scale[c]` times it.
+    ///
+    /// # Errors
+    /// [`KernelError::Problem`] where it is not [servable].
+    pub fn new(p: &Problem, scale: &[f32], padded: bool) -> Result<Epilogue, KernelError> {
+        let channels = scale.len();
+        servable(p, channels).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let width = channels.next_multiple_of(LANES) + PADDING;
+        let pad = |mut v: Vec<f32>| {
+            v.resize(width, 0.0);
+            v
+        };
+        let vector = |input: usize| {
+            let missing = || KernelError::Problem(format!("operand {input} of the epilogue is not constant"));
+            p.const_f32s(input).map(pad).ok_or_else(missing)
+        };
+        let mut e = Epilogue {
+            scale: pad(scale.to_vec()),
+            shift: vec![0.0; width],
+            steps: vec![],
+            clamp: None,
+            out: p.output(0).filter(|y| y.quant.is_some()).map(Bytes::of).transpose().ok().flatten(),
+            padded,
+        };
+        for step in &p.epilogue {
+            let step = match *step {
+                EpiOp::Bias { input } => Step::Bias(vector(input)?),
+                EpiOp::Scale { input } => Step::Scale(vector(input)?),
+                EpiOp::PRelu { input } => Step::PRelu(vector(input)?),
+                EpiOp::Residual { input } => {
+                    let operand = p.input(input).filter(|r| r.quant.is_some());
+                    let bytes = operand.map(Bytes::of).transpose().map_err(|r| KernelError::Problem(r.to_string()))?;
+                    Step::Residual(Residual { input, bytes })
+                }
+                EpiOp::Act(act) => Step::Act(act),
+                EpiOp::Quantize { .. } => continue,
+            };
+            match step {
+                Step::Bias(v) if e.steps.is_empty() => e.shift.iter_mut().zip(&v).for_each(|(a, b)| *a += b),
+                step => e.steps.push(step),
+            }
+        }
+        e.shorten();
+        Ok(e)
+    }
+
+    /// Where at most a clamp is left, brings it, scale and shift to the units of the output.
+    fn shorten(&mut self) {
+        let (lo, hi) = match self.steps[..] {
+            [] => (f32::NEG_INFINITY, f32::INFINITY),
+            [Step::Act(Act::Relu)] => (0.0, f32::INFINITY),
+            [Step::Act(Act::Clamp { lo, hi })] => (lo, hi),
+            _ => return,
+        };
+        self.steps.clear();
+        let Some(out) = self.out else {
+            self.clamp = Some((lo, hi));
+            return;
+        };
+        let each = 1.0 / out.scale;
+        self.scale.iter_mut().chain(&mut self.shift).for_each(|v| *v *= each);
+        let (least, largest) = out.range();
+        let zero = out.zero_point as f32;
+        let within = |v: f32| (v * each).clamp(least - zero, largest - zero);
+        self.clamp = Some((within(lo), within(hi)));
+    }
+
+    /// Bytes of an element of the output.
+    pub fn size(&self) -> usize {
+        if self.out.is_some() { 1 } else { size_of::<f32>() }
+    }
+
+    /// Binds the operands of a run, with the output's first byte and length in bytes.
+    pub fn bind<'a>(&'a self, cx: &RunCx<'a>, y: *mut u8, len: usize) -> Finish<'a> {
+        let elements = len / self.size();
+        let mut residuals = [core::ptr::null::<u8>(); MOST];
+        let inputs = self.steps.iter().filter_map(|s| if let Step::Residual(r) = s { Some(r) } else { None });
+        for (to, r) in residuals.iter_mut().zip(inputs) {
+            let bytes = cx.input::<u8>(r.input);
+            let size = if r.bytes.is_some() { 1 } else { size_of::<f32>() };
+            assert!(bytes.len() >= elements * size, "a residual is too short");
+            *to = bytes.as_ptr();
+        }
+        Finish { epilogue: self, y, elements, residuals }
+    }
+}
+
+/// Residuals of one epilogue: no network has more.
+const MOST: usize = 4;
+
+/// Columns of a panel in the output.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The first column.
+    pub channel: usize,
+    /// Columns that exist.
+    pub lanes: usize,
+    /// Elements from the pixel's first element to the first column, and from one vector of columns to the next.
+    pub first: usize,
+    pub step: usize,
+}
+
+/// The epilogue of one run.
+pub struct Finish<'a> {
+    epilogue: &'a Epilogue,
+    y: *mut u8,
+    elements: usize,
+    residuals: [*const u8; MOST],
+}
+
+// SAFETY: the pointers are to operands that outlive the run; tasks write disjoint elements.
+unsafe impl Sync for Finish<'_> {}
+
+impl Finish<'_> {
+    /// Finishes the sums of a tile and stores them. `y` are the first elements of the pixels.
+    ///
+    /// # Safety
+    /// The elements of the pixels must be within the output and this task's alone.
+    #[inline(always)]
+    pub unsafe fn store_sums<S: Simd, const PX: usize, const NV: usize>(
+        &self,
+        s: S,
+        place: &Place,
+        sums: [[S::I; NV]; PX],
+        y: &[usize],
+    ) {
+        let mut values = [[s.splat(0.0); NV]; PX];
+        for i in 0..PX {
+            for h in 0..NV {
+                values[i][h] = s.sums_to_f32(sums[i][h]);
+            }
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.store(s, place, values, y) }
+    }
+
+    /// As [`Finish::store_sums`], of sums that are numbers already.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn store<S: Simd, const PX: usize, const NV: usize>(
+        &self,
+        s: S,
+        place: &Place,
+        mut values: [[S::V; NV]; PX],
+        y: &[usize],
+    ) {
+        let e = self.epilogue;
+        for h in 0..NV {
+            let at = place.channel + h * LANES;
+            assert!(at + LANES <= e.scale.len());
+            // SAFETY: just checked; shifts are as many.
+            let (scale, shift) = unsafe { (s.load(e.scale.as_ptr().add(at)), s.load(e.shift.as_ptr().add(at))) };
+            for i in 0..PX {
+                values[i][h] = s.mul_add(values[i][h], scale, shift);
+            }
+        }
+        let quick = e.clamp.filter(|_| place.lanes >= NV * LANES);
+        if let (Some((lo, hi)), Some(out)) = (quick, e.out) {
+            let (lo, hi, zero) = (s.splat(lo), s.splat(hi), s.splat(out.zero_point as f32));
+            for i in 0..PX {
+                for h in 0..NV {
+                    let v = s.add(s.round(s.min(hi, s.max(lo, values[i][h]))), zero);
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        self.y
+                            .add(y[i] + place.first + h * place.step)
+                            .cast::<u64>()
+                            .write_unaligned(s.to_bytes(v, out.signed))
+                    };
+                }
+            }
+            return;
+        }
+        for i in 0..PX {
+            let mut row = [0.0; 3 * LANES];
+            for h in 0..NV {
+                // SAFETY: within the row.
+                unsafe { s.store(row.as_mut_ptr().add(h * LANES), values[i][h]) };
+            }
+            s.vectorize(General { finish: self, place, row: &mut row[..NV * LANES], y: y[i] + place.first });
+        }
+    }
+}
+
+/// Any epilogue, and vectors of which some lanes do not exist, for one pixel.
+struct General<'a> {
+    finish: &'a Finish<'a>,
+    place: &'a Place,
+    row: &'a mut [f32],
+    /// The first element.
+    y: usize,
+}
+
+impl Task for General<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let General { finish, place, row, y } = self;
+        let e = finish.epilogue;
+        let mut residual = 0;
+        for step in &e.steps {
+            macro_rules! each {
+                ($v:ident => $value:expr) => {
+                    each!(|_h| $v => $value)
+                };
+                (|$h:ident| $v:ident => $value:expr) => {
+                    for ($h, eight) in row.chunks_exact_mut(LANES).enumerate() {
+                        // SAFETY: eight elements.
+                        #[allow(unused_unsafe)]
+                        unsafe {
+                            let $v = s.load(eight.as_ptr());
+                            s.store(eight.as_mut_ptr(), $value);
+                        }
+                    }
+                };
+            }
+            let of = |v: &[f32], h: usize| v[place.channel + h * LANES..][..LANES].as_ptr();
+            match step {
+                // SAFETY: eight elements.
+                Step::Bias(b) => each!(|h| v => s.add(v, s.load(of(b, h)))),
+                // SAFETY: as above.
+                Step::Scale(b) => each!(|h| v => s.mul(v, s.load(of(b, h)))),
+                Step::PRelu(b) => {
+                    // SAFETY: as above.
+                    each!(|h| v => s.select(s.less(v, s.splat(0.0)), s.mul(v, s.load(of(b, h))), v));
+                }
+                Step::Residual(r) => {
+                    let from = finish.residuals[residual];
+                    residual += 1;
+                    each!(|h| v => s.add(v, finish.residual(s, *r, from, y + h * place.step, place.lanes - h * LANES)));
+                }
+                Step::Act(act) => by_act!(s, *act, v, each!()),
+            }
+        }
+        for (h, eight) in row.chunks_exact(LANES).enumerate() {
+            let lanes = place.lanes.saturating_sub(h * LANES).min(LANES);
+            finish.put(s, eight, y + h * place.step, lanes);
+        }
+    }
+}
+
+impl Finish<'_> {
+    /// Eight elements of a residual, of which `lanes` exist.
+    #[inline(always)]
+    fn residual<S: Simd>(&self, s: S, r: Residual, from: *const u8, at: usize, lanes: usize) -> S::V {
+        let mut row = [0.0f32; LANES];
+        for lane in 0..lanes.min(LANES) {
+            assert!(at + lane < self.elements);
+            // SAFETY: residuals have as many elements as the output.
+            row[lane] = unsafe {
+                match r.bytes {
+                    None => from.cast::<f32>().add(at + lane).read(),
+                    Some(b) => {
+                        let byte = *from.add(at + lane);
+                        let n = if b.signed { i32::from(byte as i8) } else { i32::from(byte) };
+                        (n - b.zero_point) as f32 * b.scale
+                    }
+                }
+            };
+        }
+        s.from_array(row)
+    }
+
+    /// Stores eight results, of which `lanes` exist.
+    #[inline(always)]
+    fn put<S: Simd>(&self, s: S, eight: &[f32], at: usize, lanes: usize) {
+        let e = self.epilogue;
+        let room = if e.padded { LANES } else { lanes };
+        assert!(at + room <= self.elements);
+        // SAFETY: eight elements of a row.
+        let mut v = unsafe { s.load(eight.as_ptr()) };
+        match e.out {
+            None => {
+                if let Some((lo, hi)) = e.clamp {
+                    v = s.min(s.splat(hi), s.max(s.splat(lo), v));
+                }
+                let v = s.to_array(v);
+                for lane in 0..room {
+                    // SAFETY: within the output.
+                    unsafe { self.y.cast::<f32>().add(at + lane).write(if lane < lanes { v[lane] } else { 0.0 }) };
+                }
+            }
+            Some(out) => {
+                let (least, largest) = out.range();
+                let zero = out.zero_point as f32;
+                let (v, lo, hi) = match e.clamp {
+                    Some((lo, hi)) => (v, lo, hi),
+                    None => (s.mul(v, s.splat(1.0 / out.scale)), least - zero, largest - zero),
+                };
+                let v = s.add(s.round(s.min(s.splat(hi), s.max(s.splat(lo), v))), s.splat(zero));
+                let bytes = s.to_bytes(v, out.signed).to_le_bytes();
+                for lane in 0..room {
+                    // SAFETY: within the output.
+                    unsafe { self.y.add(at + lane).write(if lane < lanes { bytes[lane] } else { 0 }) };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Eight elements of an operand as numbers, whatever it is made of, and back.
+
+use crate::operand::Bytes;
+use paring_core::DType;
+use paring_kernel::{Operand, Reject};
+use paring_simd::{LANES, Simd};
+
+/// What an operand is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Numbers.
+    F32,
+    /// Bytes that stand for numbers.
+    Bytes(Bytes),
+}
+
+impl Kind {
+    /// Of an operand.
+    ///
+    /// # Errors
+    /// [`Reject`] where it is made of something else.
+    pub fn of(o: &Operand) -> Result<Kind, Reject> {
+        match (&o.quant, o.dtype) {
+            (Some(_), _) => Bytes::of(o).map(Kind::Bytes),
+            (None, DType::F32) => Ok(Kind::F32),
+            (None, other) => Err(Reject::from(format!("neither quantised nor f32 but {other}"))),
+        }
+    }
+
+    /// Bytes of an element.
+    pub fn size(self) -> usize {
+        if self == Kind::F32 { size_of::<f32>() } else { 1 }
+    }
+
+    /// `n` elements from element `at` of the operand at `p`, as numbers; zeros in the other lanes.
+    ///
+    /// # Safety
+    /// They must be valid for reads.
+    #[inline(always)]
+    pub unsafe fn load<S: Simd>(self, s: S, p: *const u8, at: usize, n: usize) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (v, b) = match self {
+                Kind::F32 => {
+                    let p = p.cast::<f32>().add(at);
+                    if n >= LANES {
+                        return s.load(p);
+                    }
+                    let mut row = [0.0; LANES];
+                    core::ptr::copy_nonoverlapping(p, row.as_mut_ptr(), n);
+                    return s.from_array(row);
+                }
+                Kind::Bytes(b) if n >= LANES => (s.load_bytes(p.add(at), b.signed), b),
+                Kind::Bytes(b) => {
+                    let mut row = [b.zero(); LANES];
+                    core::ptr::copy_nonoverlapping(p.add(at), row.as_mut_ptr(), n);
+                    (s.load_bytes(row.as_ptr(), b.signed), b)
+                }
+            };
+            s.mul(s.sub(v, s.splat(b.zero_point as f32)), s.splat(b.scale))
+        }
+    }
+
+    /// Stores the first `n` lanes, and zeros in as many after them as there are `room`s more.
+    ///
+    /// # Safety
+    /// `max(n, room)` elements from `at` must be valid for writes.
+    #[inline(always)]
+    pub unsafe fn store<S: Simd>(self, s: S, p: *mut u8, at: usize, v: S::V, n: usize, room: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Kind::F32 => {
+                    let p = p.cast::<f32>().add(at);
+                    if n >= LANES {
+                        return s.store(p, v);
+                    }
+                    let row = s.to_array(v);
+                    for lane in 0..room.max(n) {
+                        p.add(lane).write(if lane < n { row[lane] } else { 0.0 });
+                    }
+                }
+                Kind::Bytes(b) => {
+                    let (lo, hi) = b.range();
+                    let q = s.add(s.round(s.div(v, s.splat(b.scale))), s.splat(b.zero_point as f32));
+                    // What is not a number becomes the least: `max` gives the second operand then, `min` the first.
+                    let q = s.min(s.max(q, s.splat(lo)), s.splat(hi));
+                    let bytes = s.to_bytes(q, b.signed);
+                    if n >= LANES {
+                        return p.add(at).cast::<u64>().write_unaligned(bytes);
+                    }
+                    let bytes = bytes.to_le_bytes();
+                    for lane in 0..room.max(n) {
+                        p.add(at + lane).write(if lane < n { bytes[lane] } else { 0 });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A tensor in eights: of elements in plain layout, of the channels of a pixel in blocked layout.
+#[derive(Clone, Copy, Debug)]
+pub struct Eights {
+    /// Eights of a block of channels; all where the layout is plain.
+    plane: usize,
+    /// Blocks of a sample.
+    blocks: usize,
+    /// Elements of the last eight of all, or of every eight of the last block.
+    rest: usize,
+    /// All eights.
+    pub count: usize,
+    blocked: bool,
+}
+
+impl Eights {
+    /// Of a shape in plain layout.
+    pub fn plain(len: usize) -> Eights {
+        let count = len.div_ceil(LANES);
+        let rest = len - count.saturating_sub(1) * LANES;
+        Eights { plane: count.max(1), blocks: 1, rest, count, blocked: false }
+    }
+
+    /// Of a shape of rank 2 or more in blocks of eight channels.
+    pub fn blocked(shape: &[usize]) -> Eights {
+        let plane = shape[2..].iter().product::<usize>();
+        let blocks = shape[1].div_ceil(LANES);
+        let rest = shape[1] - blocks.saturating_sub(1) * LANES;
+        Eights { plane: plane.max(1), blocks: blocks.max(1), rest, count: shape[0] * blocks * plane, blocked: true }
+    }
+
+    /// The elements of eight `i` that exist, and those that there is room for.
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> (usize, usize) {
+        if self.blocked {
+            let last = i / self.plane % self.blocks + 1 == self.blocks;
+            (if last { self.rest } else { LANES }, LANES)
+        } else {
+            let n = if i + 1 == self.count { self.rest } else { LANES };
+            (n, n)
+        }
+    }
+
+    /// Eights from `i` on that are whole, before `end`.
+    #[inline(always)]
+    pub fn whole(&self, i: usize, end: usize) -> usize {
+        let until = if self.rest == LANES {
+            end
+        } else if self.blocked {
+            let within = i % (self.plane * self.blocks);
+            i - within + self.plane * (self.blocks - 1)
+        } else {
+            self.count - 1
+        };
+        until.min(end).max(i)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_element_is_in_one_eight() {
+        for len in [1, 7, 8, 9, 40] {
+            let e = Eights::plain(len);
+            assert_eq!((0..e.count).map(|i| e.at(i).0).sum::<usize>(), len);
+        }
+        for shape in [&[2, 3, 5][..], &[1, 8, 2, 2], &[2, 20, 3]] {
+            let e = Eights::blocked(shape);
+            assert_eq!((0..e.count).map(|i| e.at(i).0).sum::<usize>(), shape.iter().product::<usize>());
+            for i in 0..e.count {
+                let whole = e.whole(i, e.count);
+                assert!((i..whole).all(|j| e.at(j).0 == LANES));
+                assert!(whole == e.count || e.at(whole).0 < LANES, "{shape:?} {i} {whole}");
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Kernels on quantised bytes.
+//!
+//! Operands are tensors of `u8` or `i8` whose type says what the integers stand for ([`paring_core::Quant`]). Sums of
+//! products are exact; results are made numbers in `f32`, go through the epilogue, and are rounded to the nearest integer,
+//! halves to even, where the epilogue ends by quantising.
+
+mod binary;
+mod conv;
+mod convert;
+mod dense;
+mod depthwise;
+mod family;
+mod finish;
+mod lanes;
+mod operand;
+mod pool;
+mod rows;
+mod table;
+mod tile;
+
+use family::Entry;
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
+use paring_simd::Simd;
+use std::marker::PhantomData;
+
+macro_rules! entry {
+    ($family:ty, $isa:ty, $name:expr, $summary:expr, $ops:expr) => {
+        &Entry::<$family, $isa> {
+            descriptor: &KernelDescriptor {
+                name: $name,
+                summary: $summary,
+                ops: &$ops,
+                isa: <$isa as Simd>::ISA,
+                numerics: NumericClass::Reassociated,
+            },
+            kind: PhantomData,
+        }
+    };
+}
+
+macro_rules! kernels {
+    ($($family:ty: $name:literal, $summary:literal, $ops:expr;)*) => {
+        /// Every kernel of this crate.
+        pub static KERNELS: &[&dyn Kernel] = &[
+            $(
+                #[cfg(target_arch = "x86_64")]
+                entry!($family, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops),
+                entry!($family, paring_simd::Portable, concat!($name, "_portable"), $summary, $ops),
+            )*
+        ];
+    };
+}
+
+kernels! {
+    conv::Conv: "conv_bytes",
+        "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
+        ["Conv"];
+    depthwise::Depthwise: "conv_depthwise_bytes",
+        "Depthwise convolution of bytes: numbers once for a band of rows, then windows over those", ["Conv"];
+    dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time", ["Dense"];
+    binary::Binary: "binary_bytes", "A function of two numbers that bytes stand for", ["Binary"];
+    table::Table: "table_bytes", "A function of a byte, by a table of its 256 values", ["Unary", "Activation"];
+    pool::MaxPool: "pool_max_bytes", "The largest byte of each window", ["Pool"];
+    pool::GlobalMean: "global_mean_bytes", "The mean of every plane, from an exact sum", ["GlobalPool"];
+    convert::Convert: "convert_bytes",
+        "Numbers to bytes, bytes to others, and bytes to numbers, from layout to layout", ["Identity", "DequantizeLinear"];
+}

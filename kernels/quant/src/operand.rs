@@ -1,0 +1,86 @@
+//! Quantised operands as the kernels here read them.
+
+use paring_core::{DType, Quant, Tensor, normalize_axis};
+use paring_kernel::{Operand, Reject};
+
+/// What the bytes of a tensor stand for: `scale * (byte - zero_point)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bytes {
+    /// Whether the bytes are `i8` rather than `u8`.
+    pub signed: bool,
+    pub scale: f32,
+    pub zero_point: i32,
+}
+
+impl Bytes {
+    /// Of an operand with one scale for all of it.
+    ///
+    /// # Errors
+    /// [`Reject`] where it is none.
+    pub fn of(o: &Operand) -> Result<Bytes, Reject> {
+        let signed = match o.dtype {
+            DType::U8 => false,
+            DType::I8 => true,
+            other => return Err(Reject::from(format!("only bytes, found {other}"))),
+        };
+        let whole = o.quant.as_ref().and_then(Quant::whole);
+        let (scale, zero_point) = whole.ok_or_else(|| Reject::because("no scale for the whole tensor"))?;
+        Ok(Bytes { signed, scale, zero_point })
+    }
+
+    /// The byte that stands for zero.
+    pub fn zero(&self) -> u8 {
+        self.zero_point as u8
+    }
+
+    /// What the products of [`paring_simd::Bytes::dot`], which sees signed bytes as more by 128, are too large by for each
+    /// unit of weight.
+    pub fn offset(&self) -> i32 {
+        self.zero_point + if self.signed { 128 } else { 0 }
+    }
+
+    /// The least and the largest byte, as numbers.
+    pub fn range(&self) -> (f32, f32) {
+        if self.signed { (-128.0, 127.0) } else { (0.0, 255.0) }
+    }
+}
+
+/// Scale and zero point of each output channel of constant weights.
+#[derive(Clone, Debug)]
+pub struct Channels {
+    pub scale: Vec<f32>,
+    pub zero_point: Vec<i32>,
+}
+
+impl Channels {
+    /// Of weights whose output channels run along `axis`.
+    ///
+    /// # Errors
+    /// [`Reject`] where they are quantised along another axis, or not at all.
+    pub fn of(w: &Operand, axis: usize) -> Result<Channels, Reject> {
+        if !matches!(w.dtype, DType::U8 | DType::I8) {
+            return Err(Reject::from(format!("only weights of bytes, found {}", w.dtype)));
+        }
+        let quant = w.quant.as_ref().ok_or_else(|| Reject::because("the weights are not quantised"))?;
+        let channels = w.shape.get(axis).copied().unwrap_or(0);
+        if let Some((scale, zero_point)) = quant.whole() {
+            return Ok(Channels { scale: vec![scale; channels], zero_point: vec![zero_point; channels] });
+        }
+        let along = quant.axis.and_then(|a| normalize_axis(a as i64, w.shape.len()).ok());
+        if along != Some(axis) || quant.scale.len() != channels || quant.zero_point.len() != channels {
+            return Err(Reject::because("the weights have scales along another axis than their output channels"));
+        }
+        Ok(Channels { scale: quant.scale.clone(), zero_point: quant.zero_point.clone() })
+    }
+
+    /// Names what packed weights depend on besides their bytes.
+    pub fn packed_as(&self) -> String {
+        if self.zero_point.iter().all(|&z| z == 0) { String::new() } else { format!("-z{:?}", self.zero_point) }
+    }
+}
+
+/// The integers of a tensor of bytes, one by one.
+pub fn integer(t: &Tensor) -> impl Fn(usize) -> i32 + '_ {
+    let (bytes, signed) = (t.bytes(), t.dtype() == DType::I8);
+    move |i| if signed { i32::from(bytes[i] as i8) } else { i32::from(bytes[i]) }
+}

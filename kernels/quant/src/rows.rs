@@ -1,0 +1,213 @@
+//! Weights as the tile reads them: rows of four bytes for each column of a panel.
+//!
+//! A row multiplies four neighbouring bytes of the input. Where two neighbouring weights could exceed sixteen bits
+//! together (see [`paring_simd::bytes::fits`]), as much of them as fits goes into one row and the rest into another on
+//! the same inputs: the sum is exact for any weights, and costs more only where they are large. So are weights with a
+//! zero point, whose range is wider than a byte. Rows of nothing but zeros are left out.
+
+use core::ops::Range;
+use paring_core::{AlignedBuf, AllocError};
+
+/// Inputs that a row multiplies.
+pub const QUAD: usize = 4;
+
+/// The rows of all panels while they are made.
+#[derive(Default)]
+pub struct Rows {
+    /// Where the four inputs of each row lie, as an index that the kernel knows how to read.
+    sources: Vec<u32>,
+    /// Rows of each panel.
+    counts: Vec<u32>,
+    /// Weights, a row of a panel of `n` columns being `4 n` bytes.
+    weights: Vec<i8>,
+    /// The sum of the weights of each column, panel by panel.
+    sums: Vec<i32>,
+}
+
+/// As much of two weights as fits, and what is left.
+fn split(a: i32, b: i32) -> ([i8; 2], [i32; 2]) {
+    /// Most that two neighbours of one sign may make together: 255 times that fits sixteen bits.
+    const MOST: i32 = 128;
+    let first = a.clamp(-MOST, MOST - 1);
+    let room = if (first < 0) == (b < 0) { MOST - first.abs() } else { MOST };
+    let second = b.clamp(-room, room.min(MOST - 1));
+    ([first as i8, second as i8], [a - first, b - second])
+}
+
+impl Rows {
+    /// Begins a panel of `width` columns.
+    pub fn panel(&mut self, width: usize) {
+        self.counts.push(0);
+        self.sums.resize(self.sums.len() + width, 0);
+    }
+
+    /// Adds what `quad`, four weights for each column of the panel, takes to multiply the inputs at `source`.
+    pub fn push(&mut self, source: u32, quad: &mut [[i32; QUAD]]) {
+        let width = quad.len();
+        let at = self.sums.len() - width;
+        for (sum, w) in self.sums[at..].iter_mut().zip(quad.iter()) {
+            *sum += w.iter().sum::<i32>();
+        }
+        while quad.iter().flatten().any(|&w| w != 0) {
+            self.sources.push(source);
+            *self.counts.last_mut().expect("a panel was begun") += 1;
+            for w in quad.iter_mut() {
+                let ([a, b], [left_a, left_b]) = split(w[0], w[1]);
+                let ([c, d], [left_c, left_d]) = split(w[2], w[3]);
+                self.weights.extend([a, b, c, d]);
+                *w = [left_a, left_b, left_c, left_d];
+            }
+        }
+    }
+
+    /// Adds a row of words: two weights for each column, for the inputs at `source`.
+    pub fn push_words(&mut self, source: u32, pair: impl Iterator<Item = [i32; 2]>) {
+        self.sources.push(source);
+        *self.counts.last_mut().expect("a panel was begun") += 1;
+        for word in pair.flatten() {
+            self.weights.extend((word as i16).to_le_bytes().map(|b| b as i8));
+        }
+    }
+
+    /// Bytes of [`Rows::pack`].
+    fn bytes(&self) -> usize {
+        self.weights_at() + self.weights.len()
+    }
+
+    fn weights_at(&self) -> usize {
+        (size_of::<u32>() * (1 + self.counts.len() + self.sources.len() + self.sums.len())).next_multiple_of(64)
+    }
+
+    /// All of it in one piece: the number of rows, counts, sources, sums, and on the next cache line the weights.
+    pub fn pack(&self) -> Result<AlignedBuf, AllocError> {
+        let mut buf = AlignedBuf::zeroed(self.bytes())?;
+        let (head, weights) = buf.as_mut_slice().split_at_mut(self.weights_at());
+        let head: &mut [u32] = bytemuck::cast_slice_mut(head);
+        let words = core::iter::once(self.sources.len() as u32).chain(self.counts.iter().copied());
+        let words = words.chain(self.sources.iter().copied()).chain(self.sums.iter().map(|&s| s as u32));
+        head.iter_mut().zip(words).for_each(|(to, word)| *to = word);
+        weights.copy_from_slice(bytemuck::cast_slice(&self.weights));
+        Ok(buf)
+    }
+}
+
+/// Rows that [`Rows::push`] makes of a quad.
+pub fn needed(quad: &[[i32; QUAD]]) -> usize {
+    let pair = |mut a: i32, mut b: i32| {
+        let mut rows = 0;
+        while (a, b) != (0, 0) {
+            ([_, _], [a, b]) = split(a, b);
+            rows += 1;
+        }
+        rows
+    };
+    quad.iter().map(|w| pair(w[0], w[1]).max(pair(w[2], w[3]))).max().unwrap_or(0)
+}
+
+/// Counts bytes of rows that are not made.
+#[derive(Default)]
+pub struct Count {
+    words: usize,
+    weights: usize,
+}
+
+impl Count {
+    /// A panel of so many rows.
+    pub fn panel(&mut self, width: usize, rows: usize) {
+        self.words += 1 + rows + width;
+        self.weights += rows * width * QUAD;
+    }
+
+    /// Bytes of all panels when [packed](Rows::pack).
+    pub fn bytes(&self) -> usize {
+        (size_of::<u32>() * (1 + self.words)).next_multiple_of(64) + self.weights
+    }
+}
+
+/// One panel of packed rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PanelRows {
+    /// Its rows among those of all panels.
+    pub rows: Range<usize>,
+    /// Its weights, as bytes of the whole.
+    pub weights: Range<usize>,
+}
+
+/// Packed rows of panels, read back.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    pub panels: Vec<PanelRows>,
+    /// Where the inputs of each row lie.
+    pub sources: Vec<u32>,
+    /// The sum of the weights of each column.
+    pub sums: Vec<i32>,
+}
+
+impl Layout {
+    /// Of panels of these widths; `None` where `bytes` are not theirs.
+    pub fn read(bytes: &[u8], widths: &[usize]) -> Option<Layout> {
+        let words: &[u32] = bytemuck::try_cast_slice(bytes.get(..bytes.len() / 4 * 4)?).ok()?;
+        let rows = *words.first()? as usize;
+        let columns: usize = widths.iter().sum();
+        let end = rows.checked_add(1 + widths.len())?.checked_add(columns)?;
+        let (counts, rest) = words.get(1..end)?.split_at(widths.len());
+        let (sources, sums) = rest.split_at(rows);
+        let (mut row, mut byte) = (0, (end * size_of::<u32>()).next_multiple_of(64));
+        let panels = counts.iter().zip(widths).map(|(&count, width)| {
+            let (rows, weights) = (count as usize, count as usize * width * QUAD);
+            let panel = PanelRows { rows: row..row + rows, weights: byte..byte + weights };
+            (row, byte) = (row + rows, byte + weights);
+            panel
+        });
+        let panels = panels.collect();
+        let sums = sums.iter().map(|&s| s as i32).collect();
+        (row == rows && byte == bytes.len()).then_some(Layout { panels, sources: sources.to_vec(), sums })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paring_simd::bytes::fits;
+
+    #[test]
+    fn pairs_are_split_without_loss_into_rows_that_fit() {
+        for a in -300..=300 {
+            for b in -300..=300 {
+                let (mut left, mut sum, mut rows) = ([a, b], [0, 0], 0);
+                while left != [0, 0] {
+                    let (row, rest) = split(left[0], left[1]);
+                    assert!(fits(row[0], row[1]), "{a} {b}: {row:?}");
+                    sum = [sum[0] + i32::from(row[0]), sum[1] + i32::from(row[1])];
+                    left = rest;
+                    rows += 1;
+                }
+                assert_eq!(sum, [a, b]);
+                let alone = a.abs() + b.abs() <= 127;
+                assert!(rows <= 6 && (!alone || rows <= 1), "{a} {b} took {rows} rows");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_read_back_as_they_were_packed() {
+        let mut rows = Rows::default();
+        rows.panel(2);
+        rows.push(7, &mut [[1, 2, 3, 4], [0, 0, 0, -5]]);
+        rows.push(8, &mut [[0; 4]; 2]);
+        rows.panel(1);
+        rows.push(9, &mut [[127, 127, 0, 0]]);
+        let packed = rows.pack().unwrap();
+        let mut count = Count::default();
+        count.panel(2, needed(&[[1, 2, 3, 4], [0, 0, 0, -5]]) + needed(&[[0; 4]; 2]));
+        count.panel(1, needed(&[[127, 127, 0, 0]]));
+        assert_eq!(packed.as_slice().len(), count.bytes());
+        let read = Layout::read(packed.as_slice(), &[2, 1]).unwrap();
+        assert_eq!(read.panels.iter().map(|p| p.rows.clone()).collect::<Vec<_>>(), [0..1, 1..3]);
+        assert_eq!(read.sources, [7, 9, 9]);
+        assert_eq!(read.sums, [10, -5, 254]);
+        assert_eq!(packed.as_slice()[read.panels[0].weights.clone()], [1, 2, 3, 4, 0, 0, 0, 251]);
+        assert!(Layout::read(packed.as_slice(), &[1, 1]).is_none());
+        assert!(Layout::read(&packed.as_slice()[..3], &[2, 1]).is_none());
+    }
+}

@@ -1,0 +1,65 @@
+//! Bytes and the sums of their products.
+//!
+//! What AVX2 has for this (`vpmaddubsw`) adds two products of an unsigned and a signed byte in sixteen bits and saturates,
+//! so weights are laid out, by whoever packs them, such that no two neighbours can exceed that (see [`fits`]). The sums
+//! are then exact, and the same on every instruction set. Words of sixteen bits (`vpmaddwd`) have no such limits and take
+//! a quarter more time.
+
+use crate::Lanes;
+
+/// Whether 255 times two neighbouring weights stays within sixteen bits, whatever the bytes they are multiplied by.
+pub fn fits(a: i8, b: i8) -> bool {
+    let (a, b) = (i32::from(a), i32::from(b));
+    255 * (a.max(0) + b.max(0)) <= i32::from(i16::MAX) && 255 * (a.min(0) + b.min(0)) >= i32::from(i16::MIN)
+}
+
+/// Arithmetic on bytes.
+pub trait Bytes: Lanes {
+    /// Eight `i32`.
+    type I: Copy;
+    /// Four bytes, the same in all lanes.
+    type Quad: Copy;
+
+    /// Eight sums.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of eight `i32`; any alignment.
+    unsafe fn load_sums(self, p: *const i32) -> Self::I;
+
+    /// Four unsigned bytes; signed ones, each more by 128, where `SIGNED`.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of four bytes.
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> Self::Quad;
+
+    /// To each lane the sum of four products: of the bytes of `x` with the four signed ones of the lane at `w`.
+    ///
+    /// # Safety
+    /// `w` must be valid for reads of 32 bytes, of which the first two and the last two of each lane [fit](fits).
+    unsafe fn dot(self, sums: Self::I, x: Self::Quad, w: *const i8) -> Self::I;
+
+    /// To each lane the sum of two products: of the words that the four bytes of `x` are with the two of the lane at `w`.
+    ///
+    /// # Safety
+    /// `w` must be valid for reads of 16 words; any alignment. No product may be 2^30 or more in size.
+    unsafe fn dot_words(self, sums: Self::I, x: Self::Quad, w: *const i16) -> Self::I;
+
+    /// Stores eight integers of sixteen bits, which the lanes must be.
+    ///
+    /// # Safety
+    /// `p` must be valid for writes of eight words; any alignment.
+    unsafe fn store_words(self, p: *mut i16, v: Self::V);
+
+    /// The sums as numbers, rounded to nearest.
+    fn sums_to_f32(self, sums: Self::I) -> Self::V;
+
+    /// Eight bytes as numbers, signed ones where `signed`.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of eight bytes.
+    unsafe fn load_bytes(self, p: *const u8, signed: bool) -> Self::V;
+
+    /// The lanes rounded to the nearest integers, halves to even, as bytes: signed ones where `signed`. They must lie
+    /// within the range of these.
+    fn to_bytes(self, v: Self::V, signed: bool) -> u64;
+}
