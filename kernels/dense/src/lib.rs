@@ -6,7 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod conv;
-mod depthwise;
+pub mod depthwise;
 mod epilogue;
 mod fft;
 pub mod fully_connected;

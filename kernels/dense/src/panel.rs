@@ -27,6 +27,15 @@ impl Columns {
         self.vectors * LANES
     }
 
+    /// The same columns in panels of one vector, where groups have `each` output channels.
+    pub fn split(&self, each: usize) -> impl Iterator<Item = Columns> + use<> {
+        let (first, end) = (self.first, self.first + self.lanes);
+        (first..end).step_by(LANES).map(move |first| {
+            let last = end.min(first + LANES) - 1;
+            Columns { first, lanes: last + 1 - first, vectors: 1, groups: first / each..last / each + 1 }
+        })
+    }
+
     /// Time per column, relative to the fastest panels.
     pub fn slowdown(&self) -> f64 {
         SLOWDOWN[self.vectors.min(3)]

@@ -11,7 +11,7 @@ use paring_core::{
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, SharedMut,
 };
-use paring_simd::{Act, LANES, Simd, Task, by_act};
+use paring_simd::{Act, LANES, Simd, Task, by_act, bytes::Narrow};
 use paring_vector::support::{BLOCKED, split};
 use std::sync::Arc;
 
@@ -101,13 +101,49 @@ impl Family for Binary {
             Layout::Plain => (Eights::plain(shape.iter().product()), 1),
             _ => (Eights::blocked(&shape), shape[2..].iter().product()),
         };
-        Ok(Box::new(Run { s, plan, eights, plane }))
+        let sum = Sum::of(&plan);
+        Ok(Box::new(Run { s, plan, sum, eights, plane }))
+    }
+}
+
+/// A sum or difference of bytes that become bytes, with no more than bounds after it, in the units of the latter.
+struct Sum {
+    signed: [bool; 2],
+    factors: [f32; 2],
+    shift: f32,
+    how: Narrow,
+}
+
+impl Sum {
+    fn of(plan: &Plan) -> Option<Sum> {
+        let (Kind::Bytes(a), Kind::Bytes(b), Kind::Bytes(y)) = (plan.operands[0], plan.operands[1], plan.out) else {
+            return None;
+        };
+        let sign = match plan.kind {
+            op::Binary::Add => 1.0,
+            op::Binary::Sub => -1.0,
+            _ => return None,
+        };
+        let (lo, hi) = match plan.acts[..] {
+            [] => (f32::NEG_INFINITY, f32::INFINITY),
+            [Act::Relu] => (0.0, f32::INFINITY),
+            [Act::Clamp { lo, hi }] => (lo, hi),
+            _ => return None,
+        };
+        let factors = [a.scale / y.scale, sign * b.scale / y.scale];
+        let shift = -(factors[0] * a.zero_point as f32 + factors[1] * b.zero_point as f32);
+        let small = factors.iter().all(|f| f.abs() < 1e6) && plan.spread == [Spread::Same; 2];
+        let (zero, (least, largest)) = (y.zero_point as f32, y.range());
+        let bound = |v: f32| ((v / y.scale).clamp(least - zero, largest - zero).round_ties_even() + zero) as i16;
+        let how = Narrow { zero: y.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: y.signed };
+        small.then_some(Sum { signed: [a.signed, b.signed], factors, shift, how })
     }
 }
 
 struct Run<S> {
     s: S,
     plan: Plan,
+    sum: Option<Sum>,
     eights: Eights,
     /// Eights that one eight of an operand for each channel serves.
     plane: usize,
@@ -148,51 +184,125 @@ impl<E: Simd> Task for Stretch<'_, E> {
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        macro_rules! of {
+        let run = self.run;
+        if let Some(sum) = &run.sum {
+            return self.sums(s, sum);
+        }
+        // No function of a function here: it would not be compiled for the instructions of `S`.
+        macro_rules! all {
             ($op:ident) => {
-                self.all(s, |a, b| s.$op(a, b))
+                for i in self.first..self.end {
+                    let (n, room) = run.eights.at(i);
+                    let v = s.$op(self.load(s, 0, i, n), self.load(s, 1, i, n));
+                    self.finish(s, i, v, n, room);
+                }
             };
         }
-        match self.run.plan.kind {
-            op::Binary::Add => of!(add),
-            op::Binary::Sub => of!(sub),
-            op::Binary::Mul => of!(mul),
-            op::Binary::Div => of!(div),
-            op::Binary::Min => of!(min),
-            _ => of!(max),
+        match run.plan.kind {
+            op::Binary::Add => all!(add),
+            op::Binary::Sub => all!(sub),
+            op::Binary::Mul => all!(mul),
+            op::Binary::Div => all!(div),
+            op::Binary::Min => all!(min),
+            _ => all!(max),
         }
     }
 }
 
 impl<E: Simd> Stretch<'_, E> {
+    /// Weighted sums of bytes, two eights at once where both are whole.
     #[inline(always)]
-    fn all<S: Simd>(&self, s: S, f: impl Fn(S::V, S::V) -> S::V) {
-        let run = self.run;
-        for i in self.first..self.end {
-            let (n, room) = run.eights.at(i);
-            let load = |k: usize| {
-                let (kind, x) = (run.plan.operands[k], self.x[k].as_ptr());
-                // SAFETY: operands were checked to hold what they are read for.
-                unsafe {
-                    match run.plan.spread[k] {
-                        Spread::Same => kind.load(s, x, i * LANES, n),
-                        Spread::Channels => kind.load(s, x, i / run.plane * LANES, n),
-                        Spread::One => s.splat(s.to_array(kind.load(s, x, 0, 1))[0]),
-                    }
-                }
-            };
-            let mut v = f(load(0), load(1));
-            for &act in &run.plan.acts {
-                macro_rules! value {
-                    ($x:ident => $value:expr) => {{
-                        let $x = v;
-                        $value
-                    }};
-                }
-                v = by_act!(s, act, x, value!());
+    fn sums<S: Simd>(&self, s: S, sum: &Sum) {
+        let (run, y) = (self.run, self.y.as_ptr());
+        let (a, b, c) = (s.splat(sum.factors[0]), s.splat(sum.factors[1]), s.splat(sum.shift));
+        let (x, signed) = ([self.x[0].as_ptr(), self.x[1].as_ptr()], sum.signed);
+        macro_rules! at {
+            ($i:expr) => {{
+                // SAFETY: operands were checked to hold all eights.
+                let (p, q) = unsafe {
+                    (s.load_bytes(x[0].add($i * LANES), signed[0]), s.load_bytes(x[1].add($i * LANES), signed[1]))
+                };
+                s.mul_add(p, a, s.mul_add(q, b, c))
+            }};
+        }
+        let mut i = self.first;
+        while i < self.end {
+            let whole = run.eights.whole(i, self.end);
+            while i + 2 <= whole {
+                let bytes = s.narrow([at!(i), at!(i + 1)], sum.how);
+                // SAFETY: as above; every task has its own eights.
+                unsafe { y.add(i * LANES).cast::<[u64; 2]>().write_unaligned(bytes) };
+                i += 2;
             }
-            // SAFETY: as above; every task has its own eights.
-            unsafe { run.plan.out.store(s, self.y.as_ptr(), i * LANES, v, n, room) };
+            if i < self.end {
+                let (n, room) = run.eights.at(i);
+                let v = match run.plan.kind {
+                    op::Binary::Sub => s.sub(self.load(s, 0, i, n), self.load(s, 1, i, n)),
+                    _ => s.add(self.load(s, 0, i, n), self.load(s, 1, i, n)),
+                };
+                self.finish(s, i, v, n, room);
+                i += 1;
+            }
+        }
+    }
+
+    /// Eight `i` of operand `k`.
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, k: usize, i: usize, n: usize) -> S::V {
+        let (kind, x) = (self.run.plan.operands[k], self.x[k].as_ptr());
+        // SAFETY: operands were checked to hold what they are read for.
+        unsafe {
+            match self.run.plan.spread[k] {
+                Spread::Same => kind.load(s, x, i * LANES, n),
+                Spread::Channels => kind.load(s, x, i / self.run.plane * LANES, n),
+                Spread::One => s.splat(s.to_array(kind.load(s, x, 0, 1))[0]),
+            }
+        }
+    }
+
+    /// Applies the epilogue to eight `i` and stores it.
+    #[inline(always)]
+    fn finish<S: Simd>(&self, s: S, i: usize, mut v: S::V, n: usize, room: usize) {
+        let plan = &self.run.plan;
+        match plan.acts[..] {
+            [] => {}
+            [Act::Relu] => v = s.max(s.splat(0.0), v),
+            [Act::Clamp { lo, hi }] => v = s.min(s.splat(hi), s.max(s.splat(lo), v)),
+            _ => {
+                let mut row = s.to_array(v);
+                activate(s, &plan.acts, &mut row);
+                v = s.from_array(row);
+            }
+        }
+        // SAFETY: the output was checked to hold all eights, and every task has its own.
+        unsafe { plan.out.store(s, self.y.as_ptr(), i * LANES, v, n, room) };
+    }
+}
+
+/// Applies activations one after the other. Out of line, as it would swell every function.
+#[inline(never)]
+fn activate<S: Simd>(s: S, acts: &[Act], row: &mut [f32; LANES]) {
+    s.vectorize(Activate { acts, row });
+}
+
+struct Activate<'a> {
+    acts: &'a [Act],
+    row: &'a mut [f32; LANES],
+}
+
+impl Task for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        for &act in self.acts {
+            macro_rules! value {
+                ($x:ident => $value:expr) => {{
+                    let $x = s.from_array(*self.row);
+                    *self.row = s.to_array($value);
+                }};
+            }
+            by_act!(s, act, x, value!());
         }
     }
 }

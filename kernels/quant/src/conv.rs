@@ -37,19 +37,31 @@ const BLOCK: usize = 48;
 enum Kind {
     /// Bytes as they are, with more rows where weights are large.
     Bytes,
+    /// The same in panels of eight columns, of which fewer need such rows.
+    Narrow,
     /// Words, made of the bytes once: for weights that are large throughout, and where nothing multiplies bytes.
     Words,
 }
 
 impl Kind {
+    const ALL: [Kind; 3] = [Kind::Bytes, Kind::Narrow, Kind::Words];
+
     /// That of an offer.
     fn of(o: &Offer) -> Kind {
-        if o.variant == 0 { Kind::Bytes } else { Kind::Words }
+        Kind::ALL.get(o.variant as usize).copied().unwrap_or(Kind::Words)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Bytes => "bytes",
+            Kind::Narrow => "narrow",
+            Kind::Words => "words",
+        }
     }
 
     /// Bytes of an input.
     fn size(self) -> usize {
-        if self == Kind::Bytes { 1 } else { 2 }
+        if self == Kind::Words { 2 } else { 1 }
     }
 }
 
@@ -60,10 +72,11 @@ struct Plan {
     panels: Vec<Columns>,
     x: Bytes,
     channels: Channels,
+    kind: Kind,
 }
 
 impl Plan {
-    fn of(p: &Problem) -> Result<Plan, Reject> {
+    fn of(p: &Problem, kind: Kind) -> Result<Plan, Reject> {
         let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
         let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
         let (x, channels) = (Bytes::of(x)?, Channels::of(w, 0)?);
@@ -73,8 +86,11 @@ impl Plan {
             return Err(Reject::because("the sum is too long for 32 bits"));
         }
         let view = geometry.view(LANES);
-        let panels = columns(geometry.outputs, geometry.groups);
-        Ok(Plan { geometry, view, panels, x, channels })
+        let mut panels = columns(geometry.outputs, geometry.groups);
+        if kind == Kind::Narrow {
+            panels = panels.iter().flat_map(|c| c.split(geometry.outputs / geometry.groups)).collect();
+        }
+        Ok(Plan { geometry, view, panels, x, channels, kind })
     }
 
     /// The input channel of weight channel `k` of `group`.
@@ -116,7 +132,7 @@ impl Plan {
     }
 
     /// Rows for all panels.
-    fn rows(&self, p: &Problem, kind: Kind) -> Result<Rows, KernelError> {
+    fn rows(&self, p: &Problem) -> Result<Rows, KernelError> {
         let w = p.constant(1).ok_or_else(|| KernelError::Problem("the weights are not constant".into()))?;
         let (w, taps, quads) = (integer(w), self.geometry.taps, self.quads());
         let mut rows = Rows::default();
@@ -130,8 +146,8 @@ impl Plan {
                     for quad in (2 * block).max(first)..(2 * block + 2).min(end) {
                         let at = ((quad - first) * taps + tap) * c.width();
                         let (source, panel) = ((tap * quads + quad) as u32, &mut panel[at..at + c.width()]);
-                        match kind {
-                            Kind::Bytes => rows.push(source, panel),
+                        match self.kind {
+                            Kind::Bytes | Kind::Narrow => rows.push(source, panel),
                             Kind::Words => {
                                 rows.push_words(2 * source, panel.iter().map(|w| [w[0], w[1]]));
                                 rows.push_words(2 * source + 1, panel.iter().map(|w| [w[2], w[3]]));
@@ -145,15 +161,15 @@ impl Plan {
     }
 
     /// Bytes of packed [rows](Plan::rows), counted without packing them.
-    fn packed_bytes(&self, p: &Problem, kind: Kind) -> Option<usize> {
+    fn packed_bytes(&self, p: &Problem) -> Option<usize> {
         let taps = self.geometry.taps;
         let mut count = Count::default();
         let w = integer(p.constant(1)?);
         for c in &self.panels {
             let (first, end) = self.touched(c);
-            let rows = match kind {
+            let rows = match self.kind {
                 Kind::Words => 2 * (end - first) * taps,
-                Kind::Bytes => {
+                Kind::Bytes | Kind::Narrow => {
                     let panel = self.panel(&w, c);
                     panel.chunks_exact(c.width()).map(rows::needed).sum()
                 }
@@ -164,32 +180,31 @@ impl Plan {
     }
 
     /// The copy of the input that is read, where it is not read as it lies.
-    fn halo(&self, kind: Kind) -> Option<Halo> {
+    fn halo(&self) -> Option<Halo> {
         let (g, view) = (&self.geometry, &self.view);
-        let copies = kind == Kind::Words || g.needs_halo();
+        let copies = self.kind == Kind::Words || g.needs_halo();
         copies.then(|| Halo::new(g.samples * view.planes, g.input, g.halo, view))
     }
 }
 
 impl Family for Conv {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let plan = Plan::of(p)?;
         let blocked = Layout::Blocked(LANES as u8);
         let mut inputs = vec![None; p.inputs.len()];
         inputs[0] = Some(blocked);
         for r in finish::residuals(p) {
             inputs[r] = Some(blocked);
         }
-        let kinds: &[Kind] = if S::ISA == Isa::Portable { &[Kind::Words] } else { &[Kind::Bytes, Kind::Words] };
+        let kinds: &[Kind] = if S::ISA == Isa::Portable { &[Kind::Words] } else { &Kind::ALL };
         for &kind in kinds {
-            let name = if kind == Kind::Bytes { "bytes" } else { "words" };
-            let format = format!("conv-{name}-g{}{}", plan.geometry.groups, plan.channels.packed_as());
+            let plan = Plan::of(p, kind)?;
+            let format = format!("conv-{}-g{}{}", kind.name(), plan.geometry.groups, plan.channels.packed_as());
             out.push(Offer {
                 inputs: inputs.clone(),
                 outputs: vec![blocked; p.outputs.len()],
                 fused: p.epilogue.len(),
-                scratch: Scratch { shared: plan.halo(kind).map_or(0, |h| h.elements() * kind.size()), per_worker: 0 },
-                packed_bytes: plan.packed_bytes(p, kind).ok_or("the weights are not constant")?,
+                scratch: Scratch { shared: plan.halo().map_or(0, |h| h.elements() * kind.size()), per_worker: 0 },
+                packed_bytes: plan.packed_bytes(p).ok_or("the weights are not constant")?,
                 packed_format: format.into(),
                 numerics: NumericClass::Reassociated,
                 variant: kind as u32,
@@ -206,11 +221,15 @@ impl Family for Conv {
         let bytes =
             |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(Layout::Blocked(8))).unwrap_or(0) as f64;
         let (input, output) = (bytes(p.input(0)), bytes(p.output(0)));
-        // Measured: filling and draining a tile takes as long as some ten rows.
-        let drain = 40.0 * p.output(0).map_or(0, |y| y.len()) as f64;
+        // Measured: filling and draining a tile takes as long as some four rows.
+        let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;
         let stream = m.weights(o.packed_bytes, 1) + output / (2.0 * m.l3_bandwidth);
-        let copy = o.scratch.shared as f64 * 2.0 / m.l3_bandwidth;
-        let rate = if kind == Kind::Bytes { rate::<S>(m) } else { word_rate::<S>(m) };
+        let (rate, convert) = match kind {
+            Kind::Bytes | Kind::Narrow => (rate::<S>(m), 0.0),
+            // Measured: what it takes to make a word of a byte, in nanoseconds.
+            Kind::Words => (word_rate::<S>(m), 0.1),
+        };
+        let copy = o.scratch.shared as f64 * (2.0 / m.l3_bandwidth + convert);
         Cost {
             ns: (macs + drain) / (0.92 * rate) + 0.5 * stream + copy + 300.0,
             bytes: input + output + o.packed_bytes as f64 + 2.0 * o.scratch.shared as f64,
@@ -218,16 +237,16 @@ impl Family for Conv {
     }
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
-        let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(Packed { data: plan.rows(p, Kind::of(o))?.pack()? })
+        let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
+        Ok(Packed { data: plan.rows(p)?.pack()? })
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
         let widths: Vec<usize> = plan.panels.iter().map(Columns::width).collect();
         let wrong = || KernelError::Problem("the weights were packed for another problem".into());
         let layout = RowLayout::read(packed.data.as_slice(), &widths).ok_or_else(wrong)?;
-        let (kind, taps, strides) = (Kind::of(o), &plan.geometry.phases[0].taps, plan.view.strides());
+        let (kind, taps, strides) = (plan.kind, &plan.geometry.phases[0].taps, plan.view.strides());
         let offset = |source: u32| {
             let (source, half) = (source as usize / kind.size(), source as usize % kind.size());
             let (tap, quad) = (taps.get(source / plan.quads())?, source % plan.quads());
@@ -238,10 +257,10 @@ impl Family for Conv {
         let scale: Vec<f32> = plan.channels.scale.iter().map(|w| w * plan.x.scale).collect();
         let epilogue = Epilogue::new(p, &scale, true)?;
         // Words are less the zero point already.
-        let zero = if kind == Kind::Bytes { plan.x.offset() } else { 0 };
+        let zero = if kind == Kind::Words { 0 } else { plan.x.offset() };
         let init = layout.sums.iter().map(|s| -zero * s).collect();
-        let (halo, work) = (plan.halo(kind), work(&plan, &layout));
-        Ok(Box::new(Engine { s, plan, kind, halo, layout, offsets, init, epilogue, packed, work }))
+        let (halo, work) = (plan.halo(), work(&plan, &layout));
+        Ok(Box::new(Engine { s, plan, halo, layout, offsets, init, epilogue, packed, work }))
     }
 }
 
@@ -269,7 +288,6 @@ fn work(plan: &Plan, layout: &RowLayout) -> Vec<Work> {
 struct Engine<S> {
     s: S,
     plan: Plan,
-    kind: Kind,
     halo: Option<Halo>,
     layout: RowLayout,
     /// For each row the bytes from a pixel's first to the four that it multiplies.
@@ -287,10 +305,10 @@ impl<S: Simd> Prepared for Engine<S> {
         let input = cx.input::<u8>(0);
         let scratch = cx.scratch::<u8>();
         let elements = self.halo.as_ref().map_or(0, Halo::elements);
-        assert!(scratch.len() >= elements * self.kind.size());
-        let x = match (&self.halo, self.kind) {
+        assert!(scratch.len() >= elements * self.plan.kind.size());
+        let x = match (&self.halo, self.plan.kind) {
             (None, _) => input.as_ptr(),
-            (Some(halo), Kind::Bytes) => {
+            (Some(halo), Kind::Bytes | Kind::Narrow) => {
                 halo.run(input, self.plan.x.zero(), scratch, parallel);
                 scratch.as_ptr().cast_const()
             }
@@ -314,7 +332,7 @@ impl<S: Simd> Prepared for Engine<S> {
         let run = Run { x, finish: &finish };
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
-            match (self.kind, self.plan.x.signed) {
+            match (self.plan.kind, self.plan.x.signed) {
                 (Kind::Words, _) => self.s.vectorize(Call::<S, { tile::WORDS }> { engine: self, run: &run, work }),
                 (_, true) => self.s.vectorize(Call::<S, { tile::SIGNED }> { engine: self, run: &run, work }),
                 (_, false) => self.s.vectorize(Call::<S, { tile::UNSIGNED }> { engine: self, run: &run, work }),
@@ -337,9 +355,10 @@ impl Task for ToWords<'_> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let zero = s.splat(self.x.zero_point as f32);
-        for (from, to) in self.from.chunks_exact(LANES).zip(self.to.chunks_exact_mut(LANES)) {
+        let (from, to) = (self.from.as_ptr(), self.to.as_mut_ptr());
+        for at in (0..self.from.len().min(self.to.len()) / LANES * LANES).step_by(LANES) {
             // SAFETY: eight bytes, and eight words.
-            unsafe { s.store_words(to.as_mut_ptr(), s.sub(s.load_bytes(from.as_ptr(), self.x.signed), zero)) };
+            unsafe { s.store_words(to.add(at), s.sub(s.load_bytes(from.add(at), self.x.signed), zero)) };
         }
     }
 }

@@ -9,7 +9,10 @@ use crate::{
     operand::{Bytes, Channels, integer},
 };
 use paring_core::{AlignedBuf, Op};
-use paring_dense::conv::Geometry;
+use paring_dense::{
+    conv::Geometry,
+    depthwise::tile::{self, ANY, Out, Row},
+};
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, Scratch,
 };
@@ -85,7 +88,8 @@ impl Plan {
 impl Family for Depthwise {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p)?;
-        let bytes = plan.rows().checked_mul(plan.columns()).and_then(|n| n.checked_mul(LANES * size_of::<f32>()));
+        let pixels = plan.rows().checked_mul(plan.columns()).and_then(|n| n.checked_add(plan.geometry.output[2]));
+        let bytes = pixels.and_then(|n| n.checked_mul(LANES * size_of::<f32>()));
         let per_worker = bytes.filter(|&b| b <= 64 << 20).ok_or("a band of rows is too large")?;
         let mut inputs = vec![None; p.inputs.len()];
         inputs[0] = Some(BLOCKED);
@@ -108,7 +112,7 @@ impl Family for Depthwise {
     fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let taps = p.input(1).map_or(1, |w| w.shape[2..].iter().product::<usize>()) as f64;
         let len = |o: Option<&Operand>| o.map_or(0, Operand::len) as f64;
-        streaming::<S>(p, o, m, (0.15 + 0.035 * taps) * len(p.output(0)) + 0.1 * len(p.input(0)))
+        streaming::<S>(p, o, m, (0.1 + 0.03 * taps) * len(p.output(0)) + 0.1 * len(p.input(0)))
     }
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
@@ -184,12 +188,12 @@ impl<E: Simd> Task for Band<'_, E> {
         let plan = &self.engine.plan;
         let rows = plan.band.min(plan.geometry.output[1] - self.first);
         self.fill(s, rows);
-        match (plan.kernel, plan.stride[1], plan.dilation[1]) {
-            ([3, 3], 1, 1) => self.rows::<S, 3, 3, 1>(s, rows),
-            ([3, 3], 2, 1) => self.rows::<S, 3, 3, 2>(s, rows),
-            ([5, 5], 1, 1) => self.rows::<S, 5, 5, 1>(s, rows),
-            ([5, 5], 2, 1) => self.rows::<S, 5, 5, 2>(s, rows),
-            _ => self.rows::<S, 0, 0, 0>(s, rows),
+        match (plan.kernel[1], plan.stride[1], plan.dilation[1]) {
+            (3, 1, 1) => self.rows::<S, 3, 1>(s, rows),
+            (3, 2, 1) => self.rows::<S, 3, 2>(s, rows),
+            (5, 1, 1) => self.rows::<S, 5, 1>(s, rows),
+            (5, 2, 1) => self.rows::<S, 5, 2>(s, rows),
+            _ => self.rows::<S, ANY, ANY>(s, rows),
         }
     }
 }
@@ -219,73 +223,84 @@ impl<E: Simd> Band<'_, E> {
             let before = left.min(columns);
             to[..before * LANES].fill(0.0);
             to[(before + kept) * LANES..].fill(0.0);
-            for i in 0..kept {
-                let mut eight = [0u8; LANES];
-                if straight {
-                    let at = (self.sample * blocks + sources[0] / LANES) * plane + (row * width + i) * LANES;
-                    eight.copy_from_slice(&self.x[at..at + LANES]);
-                } else {
-                    for (lane, &c) in sources.iter().enumerate() {
-                        let at = (self.sample * blocks + c / LANES) * plane + (row * width + i) * LANES;
-                        eight[lane] = self.x[at + c % LANES];
+            let to = &mut to[before * LANES..(before + kept) * LANES];
+            if straight {
+                let at = (self.sample * blocks + sources[0] / LANES) * plane + row * width * LANES;
+                let from = &self.x[at..at + kept * LANES];
+                for i in 0..kept {
+                    // SAFETY: eight bytes, and eight elements.
+                    unsafe {
+                        let v = s.load_bytes(from.as_ptr().add(i * LANES), plan.x.signed);
+                        s.store(to.as_mut_ptr().add(i * LANES), s.sub(v, zero));
                     }
                 }
-                let to = &mut to[(before + i) * LANES..][..LANES];
-                // SAFETY: eight bytes, and eight elements.
-                unsafe { s.store(to.as_mut_ptr(), s.sub(s.load_bytes(eight.as_ptr(), plan.x.signed), zero)) };
+                continue;
+            }
+            for (lane, &c) in sources.iter().enumerate() {
+                let at = (self.sample * blocks + c / LANES) * plane + row * width * LANES + c % LANES;
+                for i in 0..kept {
+                    let byte = self.x[at + i * LANES];
+                    let n = if plan.x.signed { i32::from(byte as i8) } else { i32::from(byte) };
+                    to[i * LANES + lane] = (n - plan.x.zero_point) as f32;
+                }
+            }
+            for lane in sources.len()..LANES {
+                to.iter_mut().skip(lane).step_by(LANES).for_each(|v| *v = 0.0);
             }
         }
     }
 
-    /// Computes `rows` rows, with a window of `KH` by `KW` and a stride of `SW`, or any where those are 0.
+    /// Computes `rows` rows, whose windows have `KW` taps across at stride `ST`, or any.
     #[inline(always)]
-    fn rows<S: Simd, const KH: usize, const KW: usize, const SW: usize>(&self, s: S, rows: usize) {
-        const TOGETHER: usize = 4;
+    fn rows<S: Simd, const KW: usize, const ST: usize>(&mut self, s: S, rows: usize) {
         let plan = &self.engine.plan;
-        let g = &plan.geometry;
-        let (kh, kw) = if KH == 0 { (plan.kernel[0], plan.kernel[1]) } else { (KH, KW) };
-        let (step, along) = if KH == 0 { (plan.stride[1], plan.dilation[1]) } else { (SW, 1) };
-        let columns = plan.columns();
-        let weights = &self.engine.packed.elements::<f32>()[self.block * g.taps * LANES..][..g.taps * LANES];
+        let (g, columns, taps) = (&plan.geometry, plan.columns(), plan.geometry.taps * LANES);
+        let weights = &self.engine.packed.elements::<f32>()[self.block * taps..][..taps];
         let [_, height, width] = g.output;
         let lanes = (g.outputs - self.block * LANES).min(LANES);
         let place = Place { channel: self.block * LANES, lanes, first: 0, step: LANES };
-        let pixel = (self.sample * plan.blocks() + self.block) * height;
-        let frame = self.frame.as_ptr();
+        let first = (self.sample * plan.blocks() + self.block) * height + self.first;
+        let (frame, sums) = self.frame.split_at_mut(plan.rows() * columns * LANES);
+        let zeros = [0.0; LANES];
         for r in 0..rows {
-            let y = (pixel + self.first + r) * width;
-            let row = r * plan.stride[0] * columns;
-            macro_rules! pixels {
-                ($n:expr, $first:expr) => {{
-                    let mut sums = [[s.splat(0.0)]; $n];
-                    for i in 0..kh {
-                        for j in 0..kw {
-                            // SAFETY: the frame holds every tap of every pixel of the band, the weights every tap.
-                            unsafe {
-                                let w = s.load(weights.as_ptr().add((i * kw + j) * LANES));
-                                let at = row + i * plan.dilation[0] * columns + j * along;
-                                for k in 0..$n {
-                                    let x = s.load(frame.add((at + ($first + k) * step) * LANES));
-                                    sums[k][0] = s.mul_add(x, w, sums[k][0]);
-                                }
-                            }
-                        }
-                    }
+            let row = Row {
+                x: frame[r * plan.stride[0] * columns * LANES..].as_ptr(),
+                row_step: plan.dilation[0] * columns * LANES,
+                weights: weights.as_ptr(),
+                taps_down: plan.kernel[0],
+                taps_across: plan.kernel[1],
+                stride: plan.stride[1],
+                dilation: plan.dilation[1],
+                before: 0,
+                input: columns,
+                output: width,
+                y: sums[..width * LANES].as_mut_ptr(),
+                init: zeros.as_ptr(),
+                out: Out::Bounded((f32::NEG_INFINITY, f32::INFINITY)),
+            };
+            // SAFETY: the frame holds every tap of every pixel of the band, the weights every tap.
+            unsafe { tile::row::<S, KW, ST>(s, &row) };
+            let y = (first + r) * width * LANES;
+            macro_rules! finish {
+                ($n:literal, $at:expr) => {{
+                    let mut values = [[s.splat(0.0)]; $n];
                     let mut to = [0; $n];
                     for k in 0..$n {
-                        to[k] = (y + $first + k) * LANES;
+                        // SAFETY: pixels of the row.
+                        values[k][0] = unsafe { s.load(sums.as_ptr().add(($at + k) * LANES)) };
+                        to[k] = y + ($at + k) * LANES;
                     }
                     // SAFETY: pixels of this band's rows, which no other task has.
-                    unsafe { self.finish.store::<S, $n, 1>(s, &place, sums, &to) };
+                    unsafe { self.finish.store::<S, $n, 1>(s, &place, values, &to) };
                 }};
             }
             let mut at = 0;
-            while at + TOGETHER <= width {
-                pixels!(TOGETHER, at);
-                at += TOGETHER;
+            while at + 4 <= width {
+                finish!(4, at);
+                at += 4;
             }
             while at < width {
-                pixels!(1, at);
+                finish!(1, at);
                 at += 1;
             }
         }

@@ -3,7 +3,7 @@
 use crate::operand::Bytes;
 use paring_core::{DType, op::EpiOp};
 use paring_kernel::{KernelError, Problem, Reject, RunCx};
-use paring_simd::{Act, LANES, Simd, Task, by_act};
+use paring_simd::{Act, LANES, Simd, Task, by_act, bytes::Narrow};
 
 /// One step of the epilogue, its per-channel operand padded to whole panels.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Epilogue {
     steps: Vec<Step>,
     /// Bounds of the result, where it takes nothing but those: in the units of the bytes, where there are any.
     clamp: Option<(f32, f32)>,
+    /// The same in integers, where results are bytes and surely small enough before they are bounded.
+    narrow: Option<Narrow>,
     out: Option<Bytes>,
     /// Whether rows of the output have room for whole vectors, the lanes that do not exist being zero.
     padded: bool,
@@ -101,6 +103,7 @@ impl Epilogue {
             shift: vec![0.0; width],
             steps: vec![],
             clamp: None,
+            narrow: None,
             out: p.output(0).filter(|y| y.quant.is_some()).map(Bytes::of).transpose().ok().flatten(),
             padded,
         };
@@ -144,7 +147,13 @@ impl Epilogue {
         let (least, largest) = out.range();
         let zero = out.zero_point as f32;
         let within = |v: f32| (v * each).clamp(least - zero, largest - zero);
-        self.clamp = Some((within(lo), within(hi)));
+        let (lo, hi) = (within(lo), within(hi));
+        self.clamp = Some((lo, hi));
+        // Sums are less than 2^31 in size.
+        let small = self.scale.iter().all(|s| s.abs() <= 0.25) && self.shift.iter().all(|s| s.abs() <= 1e9);
+        let bound = |v: f32| v.round_ties_even() as i16 + out.zero_point as i16;
+        let narrow = Narrow { zero: out.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: out.signed };
+        self.narrow = small.then_some(narrow);
     }
 
     /// Bytes of an element of the output.
@@ -238,19 +247,30 @@ impl Finish<'_> {
                 values[i][h] = s.mul_add(values[i][h], scale, shift);
             }
         }
-        let quick = e.clamp.filter(|_| place.lanes >= NV * LANES);
-        if let (Some((lo, hi)), Some(out)) = (quick, e.out) {
-            let (lo, hi, zero) = (s.splat(lo), s.splat(hi), s.splat(out.zero_point as f32));
+        if let Some(how) = e.narrow
+            && place.lanes >= NV * LANES
+        {
+            let at = |i: usize, h: usize| y[i] + place.first + h * place.step;
+            // Two at once: vectors of a pixel, and the last ones of two pixels.
             for i in 0..PX {
-                for h in 0..NV {
-                    let v = s.add(s.round(s.min(hi, s.max(lo, values[i][h]))), zero);
+                for h in 0..NV / 2 {
+                    let bytes = s.narrow([values[i][2 * h], values[i][2 * h + 1]], how);
                     // SAFETY: the caller's promise.
                     unsafe {
-                        self.y
-                            .add(y[i] + place.first + h * place.step)
-                            .cast::<u64>()
-                            .write_unaligned(s.to_bytes(v, out.signed))
-                    };
+                        self.y.add(at(i, 2 * h)).cast::<u64>().write_unaligned(bytes[0]);
+                        self.y.add(at(i, 2 * h + 1)).cast::<u64>().write_unaligned(bytes[1]);
+                    }
+                }
+            }
+            if NV % 2 == 1 {
+                for i in 0..PX.div_ceil(2) {
+                    let (first, second) = (2 * i, if 2 * i + 1 < PX { 2 * i + 1 } else { 2 * i });
+                    let bytes = s.narrow([values[first][NV - 1], values[second][NV - 1]], how);
+                    // SAFETY: the caller's promise.
+                    unsafe {
+                        self.y.add(at(first, NV - 1)).cast::<u64>().write_unaligned(bytes[0]);
+                        self.y.add(at(second, NV - 1)).cast::<u64>().write_unaligned(bytes[1]);
+                    }
                 }
             }
             return;
@@ -261,12 +281,19 @@ impl Finish<'_> {
                 // SAFETY: within the row.
                 unsafe { s.store(row.as_mut_ptr().add(h * LANES), values[i][h]) };
             }
-            s.vectorize(General { finish: self, place, row: &mut row[..NV * LANES], y: y[i] + place.first });
+            self.general(s, place, &mut row[..NV * LANES], y[i] + place.first);
         }
+    }
+
+    /// Any epilogue, and vectors of which some lanes do not exist, for one pixel. Out of line, as it would swell every
+    /// size of tile.
+    #[inline(never)]
+    fn general<S: Simd>(&self, s: S, place: &Place, row: &mut [f32], y: usize) {
+        s.vectorize(General { finish: self, place, row, y });
     }
 }
 
-/// Any epilogue, and vectors of which some lanes do not exist, for one pixel.
+/// The body of [`Finish::general`].
 struct General<'a> {
     finish: &'a Finish<'a>,
     place: &'a Place,

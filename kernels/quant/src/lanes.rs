@@ -81,11 +81,7 @@ impl Kind {
                     }
                 }
                 Kind::Bytes(b) => {
-                    let (lo, hi) = b.range();
-                    let q = s.add(s.round(s.div(v, s.splat(b.scale))), s.splat(b.zero_point as f32));
-                    // What is not a number becomes the least: `max` gives the second operand then, `min` the first.
-                    let q = s.min(s.max(q, s.splat(lo)), s.splat(hi));
-                    let bytes = s.to_bytes(q, b.signed);
+                    let bytes = s.to_bytes(b.quantise(s, v), b.signed);
                     if n >= LANES {
                         return p.add(at).cast::<u64>().write_unaligned(bytes);
                     }
@@ -96,6 +92,17 @@ impl Kind {
                 }
             }
         }
+    }
+}
+
+impl Bytes {
+    /// The bytes that stand for eight numbers, as numbers.
+    #[inline(always)]
+    pub fn quantise<S: Simd>(&self, s: S, v: S::V) -> S::V {
+        let (lo, hi) = self.range();
+        let q = s.add(s.round(s.div(v, s.splat(self.scale))), s.splat(self.zero_point as f32));
+        // What is not a number becomes the least: `max` gives the second operand then.
+        s.min(s.max(q, s.splat(lo)), s.splat(hi))
     }
 }
 

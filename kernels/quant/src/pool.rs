@@ -7,7 +7,7 @@ use crate::{
 };
 use paring_core::{
     DType, Op,
-    op::{GlobalPool, PoolKind},
+    op::{EpiOp, GlobalPool, PoolKind},
 };
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx,
@@ -109,7 +109,7 @@ impl<E: Simd> Task for Row<'_, E> {
         let rows = grid.rows[self.row];
         // Signed bytes compare as unsigned ones do once their sign is flipped.
         let flip = if self.pool.signed { 0x80 } else { 0 };
-        for (to, columns) in self.to.chunks_exact_mut(LANES).zip(&grid.cols) {
+        for (at, columns) in grid.cols.iter().enumerate() {
             let mut most = [0u8; LANES];
             for i in 0..rows.taps {
                 let row = (rows.first + i * grid.dilation[0]) * width;
@@ -121,6 +121,7 @@ impl<E: Simd> Task for Row<'_, E> {
                     }
                 }
             }
+            let to = &mut self.to[at * LANES..][..LANES];
             for lane in 0..LANES {
                 to[lane] = if lane < self.lanes { most[lane] ^ flip } else { 0 };
             }
@@ -144,18 +145,16 @@ fn global_mean(p: &Problem) -> Result<(Bytes, Planes), Reject> {
         return Err("a plane is too large for an exact sum".into());
     }
     finish::servable(p, planes.channels)?;
+    if p.epilogue.iter().any(|e| !matches!(e, EpiOp::Act(_) | EpiOp::Quantize { .. })) {
+        return Err("the epilogue has operands".into());
+    }
     Ok((Bytes::of(x)?, planes))
 }
 
 impl Family for GlobalMean {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         global_mean(p)?;
-        let mut inputs = vec![None; p.inputs.len()];
-        inputs[0] = Some(BLOCKED);
-        for r in finish::residuals(p) {
-            inputs[r] = Some(BLOCKED);
-        }
-        let numerics = NumericClass::Reassociated;
+        let (inputs, numerics) = (vec![Some(BLOCKED)], NumericClass::Reassociated);
         out.push(Offer { inputs, outputs: vec![BLOCKED], fused: p.epilogue.len(), numerics, ..Offer::plain(p) });
         Ok(())
     }
@@ -211,9 +210,16 @@ impl<E: Simd> Task for Plane<'_, E> {
         let (planes, x) = (self.mean.planes, self.mean.x);
         // Sums of bytes are exact, so four chains make no difference but to the time.
         let mut sums = [s.splat(0.0); 4];
-        for (i, eight) in self.from.chunks_exact(LANES).enumerate() {
-            // SAFETY: eight bytes.
-            sums[i % 4] = s.add(sums[i % 4], unsafe { s.load_bytes(eight.as_ptr(), x.signed) });
+        for i in 0..planes.plane / 4 {
+            for k in 0..4 {
+                // SAFETY: the plane has as many eights.
+                sums[k] =
+                    s.add(sums[k], unsafe { s.load_bytes(self.from.as_ptr().add((4 * i + k) * LANES), x.signed) });
+            }
+        }
+        for i in planes.plane / 4 * 4..planes.plane {
+            // SAFETY: as above.
+            sums[0] = s.add(sums[0], unsafe { s.load_bytes(self.from.as_ptr().add(i * LANES), x.signed) });
         }
         let sum = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
         let sum = s.sub(sum, s.splat(x.zero_point as f32 * planes.plane as f32));

@@ -1,6 +1,6 @@
 //! AVX2 with FMA and F16C.
 
-use crate::{Bytes, Lanes, Several, Simd, Task};
+use crate::{Bytes, Lanes, Several, Simd, Task, bytes::Narrow};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX2, FMA and F16C.
@@ -116,6 +116,23 @@ impl Bytes for Avx2 {
         unsafe {
             let x = _mm_loadl_epi64(p.cast());
             _mm256_cvtepi32_ps(if signed { _mm256_cvtepi8_epi32(x) } else { _mm256_cvtepu8_epi32(x) })
+        }
+    }
+    #[inline(always)]
+    fn narrow(self, v: [__m256; 2], how: Narrow) -> [u64; 2] {
+        // SAFETY: the token proves the instructions.
+        unsafe {
+            // Both halves of a register at once: the first four lanes of both vectors, then the last four.
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1]));
+            let words = _mm256_adds_epi16(words, _mm256_set1_epi16(how.zero));
+            let words = _mm256_max_epi16(words, _mm256_set1_epi16(how.lo));
+            let words = _mm256_min_epi16(words, _mm256_set1_epi16(how.hi));
+            let bytes = match how.signed {
+                true => _mm256_packs_epi16(words, words),
+                false => _mm256_packus_epi16(words, words),
+            };
+            let bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+            [_mm_cvtsi128_si64(bytes) as u64, _mm_extract_epi64::<1>(bytes) as u64]
         }
     }
     #[inline(always)]

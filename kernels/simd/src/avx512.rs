@@ -1,6 +1,6 @@
 //! AVX-512: the arithmetic of AVX2 with 32 registers, and pairs of vectors in one register.
 
-use crate::{Avx2, Bytes, Lanes, Pair, Simd, Task, operations};
+use crate::{Avx2, Bytes, Lanes, Pair, Simd, Task, bytes::Narrow, operations};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX-512 F, BW, DQ and VL, and what [`Avx2`] proves.
@@ -72,6 +72,10 @@ impl Bytes for Avx512 {
     unsafe fn load_bytes(self, p: *const u8, signed: bool) -> __m256 {
         // SAFETY: the caller's promise.
         unsafe { self.0.load_bytes(p, signed) }
+    }
+    #[inline(always)]
+    fn narrow(self, v: [__m256; 2], how: Narrow) -> [u64; 2] {
+        self.0.narrow(v, how)
     }
     #[inline(always)]
     fn to_bytes(self, v: __m256, signed: bool) -> u64 {

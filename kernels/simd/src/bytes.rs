@@ -13,6 +13,19 @@ pub fn fits(a: i8, b: i8) -> bool {
     255 * (a.max(0) + b.max(0)) <= i32::from(i16::MAX) && 255 * (a.min(0) + b.min(0)) >= i32::from(i16::MIN)
 }
 
+/// What becomes of integers before they are bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// Is added.
+    pub zero: i16,
+    /// Bounds afterwards, within the range of the bytes.
+    pub lo: i16,
+    /// See `lo`.
+    pub hi: i16,
+    /// Whether the bytes are signed.
+    pub signed: bool,
+}
+
 /// Arithmetic on bytes.
 pub trait Bytes: Lanes {
     /// Eight `i32`.
@@ -58,6 +71,10 @@ pub trait Bytes: Lanes {
     /// # Safety
     /// `p` must be valid for reads of eight bytes.
     unsafe fn load_bytes(self, p: *const u8, signed: bool) -> Self::V;
+
+    /// The lanes of two vectors rounded to the nearest integers, halves to even, moved, bounded, and as bytes. The lanes
+    /// must be less than 2^31 in size.
+    fn narrow(self, v: [Self::V; 2], how: Narrow) -> [u64; 2];
 
     /// The lanes rounded to the nearest integers, halves to even, as bytes: signed ones where `signed`. They must lie
     /// within the range of these.

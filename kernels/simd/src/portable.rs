@@ -1,6 +1,6 @@
 //! Whatever the compiler's target has, through the `wide` crate.
 
-use crate::{Bytes, Lanes, Several, Simd, Task};
+use crate::{Bytes, Lanes, Several, Simd, Task, bytes::Narrow};
 use wide::{f32x8, i32x8};
 
 /// The token that every machine has.
@@ -133,6 +133,14 @@ impl Bytes for Portable {
         // SAFETY: the caller promises eight readable bytes.
         let x = unsafe { p.cast::<[u8; 8]>().read_unaligned() };
         f32x8::new(x.map(|b| if signed { f32::from(b as i8) } else { f32::from(b) }))
+    }
+    #[inline(always)]
+    fn narrow(self, v: [f32x8; 2], how: Narrow) -> [u64; 2] {
+        v.map(|v| {
+            let words = v.to_array().map(|x| (x.round_ties_even() as i32).clamp(-32768, 32767) as i16);
+            let words = words.map(|w| w.saturating_add(how.zero).max(how.lo).min(how.hi));
+            u64::from_le_bytes(words.map(|w| w as u8))
+        })
     }
     #[inline(always)]
     fn to_bytes(self, v: f32x8, signed: bool) -> u64 {

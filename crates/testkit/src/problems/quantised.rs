@@ -57,8 +57,10 @@ fn activations(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
 fn weights(rng: &mut Rng, shape: &[usize], axis: usize) -> Tensor {
     let n = shape[axis];
     match rng.between(0, 3) {
-        0 => activations(rng, DType::U8, shape),
-        1 => activations(rng, DType::I8, shape),
+        i @ 0..2 => {
+            let zero = parameters(rng, TYPES[i]).1;
+            bytes(rng, TYPES[i], shape).with_quant(Some(Quant::per_tensor(0.003, zero)))
+        }
         _ => {
             let scale = (0..n).map(|_| rng.pick(&[0.001, 0.004, 0.01])).collect();
             let quant = Quant { axis: Some(axis), scale, zero_point: vec![0; n] };
@@ -251,9 +253,11 @@ fn pools(m: &mut Maker) {
 fn means(m: &mut Maker) {
     for dtype in TYPES {
         let x = m.rng.images(11);
-        let y = [x[0], x[1], 1, 1];
-        let make = move |rng: &mut Rng| vec![given(activations(rng, dtype, &x))];
-        finished(m, &Op::GlobalPool(GlobalPool::Average), make, 0, &y, 3.0);
+        let step = quantise(&mut m.rng, 3.0);
+        for epilogue in [vec![], vec![step], vec![EpiOp::Act(Act::Relu), step], vec![EpiOp::Act(Act::Sigmoid), step]] {
+            let x = given(activations(&mut m.rng, dtype, &x));
+            m.with_epilogue(Op::GlobalPool(GlobalPool::Average), vec![x], 1, epilogue);
+        }
     }
 }
 

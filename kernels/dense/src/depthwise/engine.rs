@@ -1,6 +1,6 @@
 //! Runs a depthwise convolution: one task for each sample, block of channels and band of rows.
 
-use super::tile::{self, ANY, Row};
+use super::tile::{self, ANY, Out, Row};
 use crate::{
     conv::Geometry,
     epilogue::{Epilogue, Finish},
@@ -232,8 +232,8 @@ impl BandTask<'_> {
                 output: e.output[1],
                 // SAFETY: within the output, whose length was checked.
                 y: unsafe { run.y.add(out_first + oy * out_row) },
-                bounds,
-                panel: &panel,
+                init: panel.init,
+                out: bounds.map_or(Out::Finished(&panel), Out::Bounded),
             };
             // SAFETY: the rows of taps counted lie within the plane or the gathered rows, and tile columns beyond
             // the row's are not read; other tasks write other rows.

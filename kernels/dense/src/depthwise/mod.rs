@@ -5,7 +5,7 @@
 //! rows of taps outside the input are left out, columns outside it are skipped in the first and last pixels of a row.
 
 mod engine;
-mod tile;
+pub mod tile;
 
 use crate::{
     conv::Geometry,

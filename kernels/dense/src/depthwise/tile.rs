@@ -28,10 +28,19 @@ pub struct Row<'a> {
     pub output: usize,
     /// First output pixel.
     pub y: *mut f32,
-    /// The bounds of the results, where the epilogue is no more than that.
-    pub bounds: Option<(f32, f32)>,
-    /// The epilogue, and the channels it is for.
-    pub panel: &'a Panel<'a>,
+    /// Where the sums of eight channels start from.
+    pub init: *const f32,
+    /// What happens to them.
+    pub out: Out<'a>,
+}
+
+/// What happens to sums before they are stored.
+#[derive(Clone, Copy)]
+pub enum Out<'a> {
+    /// They are clamped.
+    Bounded((f32, f32)),
+    /// They go through the epilogue of a panel.
+    Finished(&'a Panel<'a>),
 }
 
 /// Taps per row and stride are not known when compiling.
@@ -84,7 +93,7 @@ unsafe fn pixels<S: Simd, const N: usize, const KW: usize, const ST: usize>(
     let x = row.x.wrapping_add(first * LANES);
     // SAFETY: columns from `lo` to `hi` lie within the input; the rest is the caller's promise.
     unsafe {
-        let init = s.load(row.panel.init);
+        let init = s.load(row.init);
         let whole = columns <= hi;
         let sums = match (lo, whole) {
             (0, true) if KW == ANY => sum_any::<S, N, false>(s, row, x, [init; N], lo, hi),
@@ -95,20 +104,23 @@ unsafe fn pixels<S: Simd, const N: usize, const KW: usize, const ST: usize>(
             _ => sum_any::<S, N, true>(s, row, x, [init; N], lo, hi),
         };
         let y = row.y.add(at * LANES);
-        if let Some(bounds) = &row.bounds {
-            // Opaque, lest the bounds be kept in registers that the sums need: one sum in memory costs a quarter.
-            let bounds = core::hint::black_box(bounds);
-            let (lo, hi) = (s.splat(bounds.0), s.splat(bounds.1));
-            for i in 0..N {
-                if i < count {
-                    s.store(y.add(i * LANES), s.min(hi, s.max(lo, sums[i])));
+        match &row.out {
+            Out::Bounded(bounds) => {
+                // Opaque, lest the bounds be kept in registers that the sums need: one sum in memory costs a quarter.
+                let bounds = core::hint::black_box(bounds);
+                let (lo, hi) = (s.splat(bounds.0), s.splat(bounds.1));
+                for i in 0..N {
+                    if i < count {
+                        s.store(y.add(i * LANES), s.min(hi, s.max(lo, sums[i])));
+                    }
                 }
             }
-        } else {
-            store_some(s, row.panel, [sums[0], sums[1], sums[2], sums[3]], y, count);
-            if N == 8 && count > 4 {
-                let y = y.add(4 * LANES);
-                store_some(s, row.panel, [sums[N - 4], sums[N - 3], sums[N - 2], sums[N - 1]], y, count - 4);
+            Out::Finished(panel) => {
+                store_some(s, panel, [sums[0], sums[1], sums[2], sums[3]], y, count);
+                if N == 8 && count > 4 {
+                    let y = y.add(4 * LANES);
+                    store_some(s, panel, [sums[N - 4], sums[N - 3], sums[N - 2], sums[N - 1]], y, count - 4);
+                }
             }
         }
     }
