@@ -2,7 +2,7 @@
 
 use paring::kernel::{Isa, Kernel, Machine, NumericClass, Offer, Operand, Parallel, RawOperand, RunCx, Serial};
 use paring_core::{AlignedBuf, DType, Layout, Tensor};
-use paring_testkit::problems::{Case, cases};
+use paring_testkit::problems::{Case, cases, extreme_products};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -243,6 +243,28 @@ fn every_kernel_agrees_with_the_reference() {
         if machine.isa.has(d.isa) {
             assert_eq!(reached, reason.is_none(), "{}: reached {reached}, exempt {reason:?}", d.name);
         }
+    }
+}
+
+#[test]
+fn sums_of_bytes_are_exact() {
+    let machine = Machine::generic(paring_simd::detect());
+    let registry = paring::builtin_registry();
+    for (case, expected) in extreme_products() {
+        let mut offered = 0;
+        for k in registry.candidates(&case.problem, &machine).filter(|k| !k.descriptor().name.contains("reference")) {
+            let mut offers = Vec::new();
+            let _ = k.offers(&case.problem, &machine, &mut offers);
+            for o in &offers {
+                offered += 1;
+                let found = run(&case, k, o, &Serial, None).unwrap()[0].clone().unwrap();
+                let found = to_plain(case.problem.output(0).unwrap(), o.outputs[0], &found).unwrap();
+                let found: Vec<f32> = bytemuck::pod_collect_to_vec(&found);
+                let name = k.descriptor().name;
+                assert_eq!(found, expected, "{name} {:?} {:?}", case.problem.inputs[0].as_ref().unwrap().quant, o);
+            }
+        }
+        assert!(offered > 1, "no kernel for {:?}", case.problem.op);
     }
 }
 

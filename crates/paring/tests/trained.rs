@@ -83,6 +83,31 @@ fn binary_network_on_fashion() {
     }
 }
 
+/// Networks whose layers are between conversions to bytes, beside the same graph run as it is written. Rounding falls
+/// another way where a number is all but half-way between two bytes, so single logits may be steps apart.
+#[test]
+fn quantised_networks_run_in_bytes() {
+    let models = [("resnet_s_mnist", "mnist", 0), ("resnet_s_fashion", "fashion", 0), ("vgg_wide_fashion", "fashion", 2)];
+    for (name, data, in_numbers) in models {
+        let model = Model::from_vec(trained::model(&format!("{name}_int8qdq")).unwrap()).unwrap();
+        let (images, labels) = (trained::images(data).unwrap(), trained::labels(data).unwrap());
+        let found = logits(&mut model.session(&single()).unwrap(), &images);
+        let expected = logits(&mut model.session(&single().with_optimize(false)).unwrap(), &images);
+        let same = found.iter().zip(&expected).filter(|(a, b)| a == b).count();
+        println!("{name}: {same} of {} logits are the same, {} right", found.len(), hits(&found, &labels));
+        assert!(same * 10 > found.len() * 8, "{name}: {same} of {} logits are the same", found.len());
+        assert!(hits(&found, &labels).abs_diff(hits(&expected, &labels)) <= labels.len() / 200, "{name}");
+        // As good as the networks they were made from, but for one image in a hundred.
+        let parent = trained::model(name).unwrap();
+        let parent = logits(&mut Model::from_vec(parent).unwrap().session(&single()).unwrap(), &images);
+        assert!(hits(&found, &labels) + labels.len() / 100 >= hits(&parent, &labels), "{name}");
+
+        let explained = model.explain(&single(), &[("input", &[1, 1, SIDE, SIDE])]).unwrap();
+        let numbers = explained.layers.iter().filter(|l| l.op.starts_with("Conv") && !l.chosen.contains("bytes")).count();
+        assert!(numbers <= in_numbers, "{name}: {numbers} convolutions run in f32");
+    }
+}
+
 /// Where the counts come from: the networks as they are written, by the reference alone.
 #[test]
 fn the_reference_counts_the_same() {

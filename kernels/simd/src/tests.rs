@@ -144,3 +144,63 @@ fn transpose_swaps_rows_and_lanes() {
         }
     }
 }
+
+/// Every operation on bytes, in plain form.
+struct AllBytes([u8; 8], [i8; 32], [i16; 16]);
+
+impl Task for AllBytes {
+    type Output = Vec<u64>;
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) -> Self::Output {
+        let AllBytes(x, w, words) = self;
+        let start = [1i32, -2, 3, -4, 5, -6, 7, -8];
+        let mut out = vec![];
+        macro_rules! put {
+            ($v:expr) => {
+                out.extend(s.to_array($v).map(|x| u64::from(x.to_bits())))
+            };
+        }
+        // SAFETY: all operands are arrays of the lengths that are read.
+        unsafe {
+            let sums = s.load_sums(start.as_ptr());
+            put!(s.sums_to_f32(sums));
+            put!(s.sums_to_f32(s.dot(sums, s.quad::<false>(x.as_ptr()), w.as_ptr())));
+            put!(s.sums_to_f32(s.dot(sums, s.quad::<true>(x.as_ptr().add(4)), w.as_ptr())));
+            put!(s.sums_to_f32(s.dot_words(sums, s.quad::<false>(x.as_ptr()), words.as_ptr())));
+            for signed in [false, true] {
+                let v = s.load_bytes(x.as_ptr(), signed);
+                put!(v);
+                let scaled = s.mul(v, s.splat(0.5));
+                let mut stored = [0i16; 8];
+                s.store_words(stored.as_mut_ptr(), v);
+                out.extend(stored.map(|w| w as u64));
+                out.push(s.to_bytes(scaled, signed));
+                for how in [
+                    crate::bytes::Narrow { zero: 0, lo: -128, hi: 127, signed: true },
+                    crate::bytes::Narrow { zero: 100, lo: 7, hi: 255, signed: false },
+                ] {
+                    out.extend(s.narrow([scaled, s.mul(v, s.splat(3000.0))], how));
+                }
+            }
+        }
+        out
+    }
+}
+
+#[test]
+fn bytes_agree_with_portable_bit_for_bit() {
+    let x = [0, 255, 128, 127, 1, 254, 77, 200];
+    // Neighbours fit sixteen bits whatever they are multiplied by.
+    let w = std::array::from_fn(|i| [127, 1, -128, 0, 64, 64, -64, -64][i % 8]);
+    let words = std::array::from_fn(|i| [255, -255, 32767, -32768][i % 4]);
+    let expected = Portable.vectorize(AllBytes(x, w, words));
+    #[cfg(target_arch = "x86_64")]
+    if let Some(s) = crate::Avx2::detect() {
+        assert_eq!(s.vectorize(AllBytes(x, w, words)), expected);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if let Some(s) = crate::Avx512::detect() {
+        assert_eq!(s.vectorize(AllBytes(x, w, words)), expected);
+    }
+    assert!(!expected.is_empty());
+}

@@ -5,6 +5,8 @@ mod movement;
 mod normalisation;
 mod quantised;
 
+pub use quantised::extreme_products;
+
 use paring_core::{
     DType, Op, Tensor,
     op::{Act, EpiOp},

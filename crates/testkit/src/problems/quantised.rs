@@ -297,3 +297,62 @@ fn concatenations(m: &mut Maker) {
         m.with_epilogue(Op::Concat(AxisAttrs { axis: 1 }), parts, 1, vec![]);
     }
 }
+
+/// Products of the largest and smallest bytes, with their exact sums as `f32`: what saturates or wraps is off.
+///
+/// # Panics
+/// Where a problem is not well formed, which is a mistake in this module.
+pub fn extreme_products() -> Vec<(super::Case, Vec<f32>)> {
+    let mut all = vec![];
+    let (channels, outputs, side) = (40, 19, 3);
+    for (x_type, x_zero) in [(DType::U8, 0), (DType::U8, 255), (DType::I8, -128), (DType::I8, 127)] {
+        for (w_type, w_zero) in [(DType::I8, 0), (DType::I8, -128), (DType::U8, 0), (DType::U8, 255)] {
+            for pattern in 0..4u32 {
+                let extreme = |dtype: DType, high: bool| match (dtype, high) {
+                    (DType::I8, true) => 127,
+                    (DType::I8, false) => -128,
+                    (_, true) => 255,
+                    (_, false) => 0,
+                };
+                // All of one kind, and of both in turn or in pairs, so that products add up or cancel.
+                let high = |i: usize| pattern == 0 || (pattern == 2 && i % 2 == 0) || (pattern == 3 && i % 4 < 2);
+                let x: Vec<i32> =
+                    (0..channels * side * side).map(|i| extreme(x_type, high(i / (side * side)))).collect();
+                let w: Vec<i32> = (0..outputs * channels)
+                    .map(|i| extreme(w_type, high(i % channels) != (i / channels % 3 == 0)))
+                    .collect();
+                let tensor = |dtype: DType, shape: &[usize], zero: i32, v: &[i32]| {
+                    let bytes: Vec<u8> = v.iter().map(|&v| v as u8).collect();
+                    let t = Tensor::from_bytes(dtype, shape, &bytes).expect("a small tensor");
+                    t.with_quant(Some(Quant::per_tensor(1.0, zero)))
+                };
+                let sum = |m: usize, at: &dyn Fn(usize) -> usize| -> f32 {
+                    (0..channels).map(|c| (x[at(c)] - x_zero) * (w[m * channels + c] - w_zero)).sum::<i32>() as f32
+                };
+                let conv = Op::Conv(ConvAttrs {
+                    kernel: vec![1; 2],
+                    stride: vec![1; 2],
+                    dilation: vec![1; 2],
+                    padding: Padding::none(2),
+                    groups: 1,
+                    select: None,
+                });
+                let (rows, pixels) = (side * side, side * side);
+                let inputs = vec![
+                    given(tensor(x_type, &[1, channels, side, side], x_zero, &x)),
+                    known(tensor(w_type, &[outputs, channels, 1, 1], w_zero, &w)),
+                ];
+                let expected = (0..outputs * pixels).map(|i| sum(i / pixels, &|c| c * pixels + i % pixels)).collect();
+                all.push((super::case(&conv, inputs, 1, vec![]).expect("a convolution"), expected));
+                let dense = Op::Dense(DenseAttrs { transposed: true });
+                let inputs = vec![
+                    given(tensor(x_type, &[rows, channels], x_zero, &x)),
+                    known(tensor(w_type, &[outputs, channels], w_zero, &w)),
+                ];
+                let expected = (0..rows * outputs).map(|i| sum(i % outputs, &|c| i / outputs * channels + c)).collect();
+                all.push((super::case(&dense, inputs, 1, vec![]).expect("a product"), expected));
+            }
+        }
+    }
+    all
+}
