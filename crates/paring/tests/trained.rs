@@ -87,7 +87,8 @@ fn binary_network_on_fashion() {
 /// another way where a number is all but half-way between two bytes, so single logits may be steps apart.
 #[test]
 fn quantised_networks_run_in_bytes() {
-    let models = [("resnet_s_mnist", "mnist", 0), ("resnet_s_fashion", "fashion", 0), ("vgg_wide_fashion", "fashion", 2)];
+    let models =
+        [("resnet_s_mnist", "mnist", 0), ("resnet_s_fashion", "fashion", 0), ("vgg_wide_fashion", "fashion", 2)];
     for (name, data, in_numbers) in models {
         let model = Model::from_vec(trained::model(&format!("{name}_int8qdq")).unwrap()).unwrap();
         let (images, labels) = (trained::images(data).unwrap(), trained::labels(data).unwrap());
@@ -103,7 +104,8 @@ fn quantised_networks_run_in_bytes() {
         assert!(hits(&found, &labels) + labels.len() / 100 >= hits(&parent, &labels), "{name}");
 
         let explained = model.explain(&single(), &[("input", &[1, 1, SIDE, SIDE])]).unwrap();
-        let numbers = explained.layers.iter().filter(|l| l.op.starts_with("Conv") && !l.chosen.contains("bytes")).count();
+        let numbers =
+            explained.layers.iter().filter(|l| l.op.starts_with("Conv") && !l.chosen.contains("bytes")).count();
         assert!(numbers <= in_numbers, "{name}: {numbers} convolutions run in f32");
     }
 }

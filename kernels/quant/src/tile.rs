@@ -41,7 +41,7 @@ pub unsafe fn pixels<S: Simd, const NV: usize, const KIND: u8>(s: S, panel: &Pan
     let mut at = 0;
     macro_rules! tiles {
         ($($n:literal)*) => {$(
-            while $n <= most(NV) && at + $n <= x.len() {
+            while $n <= most(NV) && x.len() - at >= $n {
                 // SAFETY: the caller's promise.
                 unsafe { tile::<S, $n, NV, KIND>(s, panel, &x[at..at + $n], &y[at..at + $n]) };
                 at += $n;

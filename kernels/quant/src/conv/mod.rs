@@ -1,0 +1,88 @@
+//! Convolution of bytes: direct, on blocks of eight channels.
+//!
+//! A row of the packed weights multiplies four neighbouring channels at one position of the window, so any order and
+//! grouping of the input channels is a matter of which weights are zero.
+
+mod engine;
+mod plan;
+
+use crate::{
+    family::{Family, rate, word_rate},
+    finish,
+};
+use engine::Engine;
+use paring_core::Layout;
+use paring_kernel::{Cost, Isa, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject, Scratch};
+use paring_simd::{LANES, Simd};
+use plan::{Kind, Plan};
+use std::sync::Arc;
+
+/// See the module.
+pub struct Conv;
+
+impl Family for Conv {
+    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        let blocked = Layout::Blocked(LANES as u8);
+        let mut inputs = vec![None; p.inputs.len()];
+        inputs[0] = Some(blocked);
+        for r in finish::residuals(p) {
+            inputs[r] = Some(blocked);
+        }
+        let mut offer = |plan: &Plan, kind: Kind, packed_bytes: usize| {
+            let format = format!("conv-{}-g{}{}", kind.name(), plan.geometry.groups, plan.channels.packed_as());
+            out.push(Offer {
+                inputs: inputs.clone(),
+                outputs: vec![blocked; p.outputs.len()],
+                fused: p.epilogue.len(),
+                scratch: Scratch { shared: plan.halo().map_or(0, |h| h.elements() * kind.size()), per_worker: 0 },
+                packed_bytes,
+                packed_format: format.into(),
+                numerics: NumericClass::Reassociated,
+                variant: kind as u32,
+                ..Offer::plain(p)
+            });
+        };
+        let counted = |plan: &Plan| plan.packed_bytes(p).ok_or_else(|| Reject::because("the weights are not constant"));
+        let words = Plan::of(p, Kind::Words)?;
+        let [words_bytes, _] = counted(&words)?;
+        if S::ISA != Isa::Portable {
+            let plan = Plan::of(p, Kind::Bytes)?;
+            let [wide, narrow] = counted(&plan)?;
+            offer(&plan, Kind::Bytes, wide);
+            offer(&plan, Kind::Narrow, narrow);
+        }
+        offer(&words, Kind::Words, words_bytes);
+        Ok(())
+    }
+
+    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+        let kind = Kind::of(o);
+        let pixels = p.output(0).map_or(0, |y| y.len() / y.shape.get(1).copied().unwrap_or(1).max(1)) as f64;
+        let macs = pixels * (o.packed_bytes / kind.size()) as f64;
+        let bytes =
+            |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(Layout::Blocked(8))).unwrap_or(0) as f64;
+        let (input, output) = (bytes(p.input(0)), bytes(p.output(0)));
+        // Measured: filling and draining a tile takes as long as some four rows.
+        let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;
+        let stream = m.weights(o.packed_bytes, 1) + output / (2.0 * m.l3_bandwidth);
+        let (rate, convert) = match kind {
+            Kind::Bytes | Kind::Narrow => (rate::<S>(m), 0.0),
+            // Measured: what it takes to make a word of a byte, in nanoseconds.
+            Kind::Words => (word_rate::<S>(m), 0.1),
+        };
+        let copy = o.scratch.shared as f64 * (2.0 / m.l3_bandwidth + convert);
+        Cost {
+            ns: (macs + drain) / (0.92 * rate) + 0.5 * stream + copy + 300.0,
+            bytes: input + output + o.packed_bytes as f64 + 2.0 * o.scratch.shared as f64,
+        }
+    }
+
+    fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
+        let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
+        Ok(Packed { data: plan.rows(p)?.pack()? })
+    }
+
+    fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+        Ok(Box::new(Engine::new(s, p, o, packed)?))
+    }
+}

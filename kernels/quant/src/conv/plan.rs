@@ -1,0 +1,175 @@
+//! What a convolution of bytes multiplies, and how its weights are packed.
+
+use crate::{
+    finish,
+    operand::{Bytes, Channels},
+    rows::{self, Count, QUAD, Rows},
+};
+use paring_core::{DType, Op, Tensor};
+use paring_dense::{
+    conv::{Geometry, Halo, View},
+    panel::{Columns, columns},
+};
+use paring_kernel::{KernelError, Offer, Problem, Reject};
+use paring_simd::LANES;
+
+/// Longest sum: beyond, products of bytes and weights with a zero point might leave 32 bits.
+const MOST_TERMS: usize = 32_000;
+
+/// What is multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes as they are, with more rows where weights are large.
+    Bytes,
+    /// The same in panels of eight columns, of which fewer need such rows.
+    Narrow,
+    /// Words, made of the bytes once: for weights that are large throughout, and where nothing multiplies bytes.
+    Words,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Bytes, Kind::Narrow, Kind::Words];
+
+    /// That of an offer.
+    pub fn of(o: &Offer) -> Kind {
+        Kind::ALL.get(o.variant as usize).copied().unwrap_or(Kind::Words)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Bytes => "bytes",
+            Kind::Narrow => "narrow",
+            Kind::Words => "words",
+        }
+    }
+
+    /// Bytes of an input.
+    pub fn size(self) -> usize {
+        if self == Kind::Words { 2 } else { 1 }
+    }
+}
+
+/// A problem that is served here.
+pub struct Plan {
+    pub geometry: Geometry,
+    pub view: View,
+    pub panels: Vec<Columns>,
+    pub x: Bytes,
+    pub channels: Channels,
+    pub kind: Kind,
+}
+
+impl Plan {
+    pub fn of(p: &Problem, kind: Kind) -> Result<Plan, Reject> {
+        let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
+        let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
+        let (x, channels) = (Bytes::of(x)?, Channels::of(w, 0)?);
+        let geometry = Geometry::of_any_conv(p, a)?;
+        finish::servable(p, geometry.outputs)?;
+        if geometry.depth.saturating_mul(geometry.taps) > MOST_TERMS {
+            return Err(Reject::because("the sum is too long for 32 bits"));
+        }
+        let view = geometry.view(LANES);
+        let mut panels = columns(geometry.outputs, geometry.groups);
+        if kind == Kind::Narrow {
+            panels = panels.iter().flat_map(|c| c.split(geometry.outputs / geometry.groups)).collect();
+        }
+        Ok(Plan { geometry, view, panels, x, channels, kind })
+    }
+
+    /// The input channel of weight channel `k` of `group`.
+    fn channel(&self, group: usize, k: usize) -> usize {
+        let at = group * self.geometry.depth + k;
+        self.geometry.select.as_ref().map_or(at, |s| s[at] as usize)
+    }
+
+    /// Fours of input channels.
+    pub fn quads(&self) -> usize {
+        self.geometry.inputs.next_multiple_of(LANES) / QUAD
+    }
+
+    /// The fours of input channels that a panel reads: the first, and the one after the last.
+    fn touched(&self, c: &Columns) -> (usize, usize) {
+        let channels = c.groups.clone().flat_map(|group| (0..self.geometry.depth).map(move |k| (group, k)));
+        let quads = channels.map(|(group, k)| self.channel(group, k) / QUAD);
+        quads.fold((self.quads(), 0), |(lo, hi), quad| (lo.min(quad), hi.max(quad + 1)))
+    }
+
+    /// Weights of a panel at [quad][tap][column][channel of the quad].
+    fn panel(&self, w: &Tensor, c: &Columns) -> Vec<[i32; QUAD]> {
+        let (g, each, width) = (&self.geometry, self.geometry.outputs / self.geometry.groups, c.width());
+        let (first, end) = self.touched(c);
+        let mut panel = vec![[0i32; QUAD]; (end - first) * g.taps * width];
+        let (bytes, signed) = (w.bytes(), w.dtype() == DType::I8);
+        for lane in 0..c.lanes {
+            let m = c.first + lane;
+            let (group, zero) = (m / each, self.channels.zero_point[m]);
+            let row = &bytes[m * g.depth * g.taps..][..g.depth * g.taps];
+            for (k, taps) in row.chunks_exact(g.taps).enumerate() {
+                let channel = self.channel(group, k);
+                let at = (channel / QUAD - first) * g.taps * width + lane;
+                for (tap, &byte) in taps.iter().enumerate() {
+                    let value = if signed { i32::from(byte as i8) } else { i32::from(byte) };
+                    panel[at + tap * width][channel % QUAD] += value - zero;
+                }
+            }
+        }
+        panel
+    }
+
+    /// Rows for all panels.
+    pub fn rows(&self, p: &Problem) -> Result<Rows, KernelError> {
+        let w = p.constant(1).ok_or_else(|| KernelError::Problem("the weights are not constant".into()))?;
+        let (taps, quads) = (self.geometry.taps, self.quads());
+        let mut rows = Rows::default();
+        for c in &self.panels {
+            rows.panel(c.width());
+            let (first, end) = self.touched(c);
+            let mut panel = self.panel(w, c);
+            // Both quads of a block at one position before the next position: they share a cache line.
+            for block in first / 2..end.div_ceil(2) {
+                for tap in 0..taps {
+                    for quad in (2 * block).max(first)..(2 * block + 2).min(end) {
+                        let at = ((quad - first) * taps + tap) * c.width();
+                        let (source, panel) = ((tap * quads + quad) as u32, &mut panel[at..at + c.width()]);
+                        match self.kind {
+                            Kind::Bytes | Kind::Narrow => rows.push(source, panel),
+                            Kind::Words => {
+                                rows.push_words(2 * source, panel.iter().map(|w| [w[0], w[1]]));
+                                rows.push_words(2 * source + 1, panel.iter().map(|w| [w[2], w[3]]));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Bytes of packed [rows](Plan::rows), counted without packing them: of words, or in these panels and in narrow ones.
+    pub fn packed_bytes(&self, p: &Problem) -> Option<[usize; 2]> {
+        let mut count = [Count::default(), Count::default()];
+        let w = p.constant(1)?;
+        for c in &self.panels {
+            if self.kind == Kind::Words {
+                let (first, end) = self.touched(c);
+                count[0].panel(c.width(), 2 * (end - first) * self.geometry.taps);
+                continue;
+            }
+            let panel = self.panel(w, c);
+            count[0].panel(c.width(), panel.chunks_exact(c.width()).map(rows::needed).sum());
+            for vector in 0..c.lanes.div_ceil(LANES) {
+                let part = |quad: &[[i32; QUAD]]| rows::needed(&quad[vector * LANES..][..LANES]);
+                count[1].panel(LANES, panel.chunks_exact(c.width()).map(part).sum());
+            }
+        }
+        Some(count.map(|c| c.bytes()))
+    }
+
+    /// The copy of the input that is read, where it is not read as it lies.
+    pub fn halo(&self) -> Option<Halo> {
+        let (g, view) = (&self.geometry, &self.view);
+        let copies = self.kind == Kind::Words || g.needs_halo();
+        copies.then(|| Halo::new(g.samples * view.planes, g.input, g.halo, view))
+    }
+}
