@@ -121,7 +121,7 @@ impl Graph {
         let own = node.op_inputs().len();
         let mut used = vec![false; node.inputs.len() - own];
         let defect = |step: usize, reason: String| GraphError::Epilogue { node: node.name.clone(), step, reason };
-        let out = node.output(0).map(|v| self.ty(v));
+        let out = self.type_before_pooling(node);
         for (step, epi) in node.epilogue.iter().enumerate() {
             let Some(i) = epi.input() else { continue };
             if i < Signature::of(&node.op).required() {
@@ -134,7 +134,7 @@ impl Graph {
             let Some(operand) = node.input(i) else {
                 return Err(defect(step, format!("operand {i} is absent")));
             };
-            if let Some(out) = out {
+            if let Some(out) = &out {
                 self.verify_operand(node, epi, out, operand).map_err(|reason| defect(step, reason))?;
             }
         }

@@ -37,11 +37,11 @@ impl Registry {
         self.kernels.iter().copied()
     }
 
-    /// The kernels that serve the operator of `p` on `m`.
+    /// The kernels that serve the operator of `p` on `m`, and pool where `p` does.
     pub fn candidates<'a>(&'a self, p: &'a Problem, m: &'a Machine) -> impl Iterator<Item = &'static dyn Kernel> + 'a {
         self.iter().filter(move |k| {
             let d = k.descriptor();
-            m.isa.has(d.isa) && d.ops.contains(&p.op.name())
+            m.isa.has(d.isa) && d.ops.contains(&p.op.name()) && (k.pools() || !p.pools())
         })
     }
 

@@ -348,5 +348,6 @@ fn describe_step(step: &EpiOp) -> String {
         EpiOp::Residual { .. } => "Residual".into(),
         EpiOp::PRelu { .. } => "PRelu".into(),
         EpiOp::Act(a) => format!("{a:?}"),
+        EpiOp::MaxPool => "MaxPool".into(),
     }
 }

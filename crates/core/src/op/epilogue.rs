@@ -31,6 +31,9 @@ pub enum EpiOp {
         /// Index of the operand.
         input: usize,
     },
+    /// Keeps the largest of every two by two elements, as [`PoolAttrs::halving`](super::PoolAttrs::halving) does. Only
+    /// as the last step of a convolution along two axes; all other steps see the map as it was before.
+    MaxPool,
 }
 
 impl EpiOp {
@@ -40,7 +43,7 @@ impl EpiOp {
             EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::Residual { input } | EpiOp::PRelu { input } => {
                 Some(input)
             }
-            EpiOp::Act(_) => None,
+            EpiOp::Act(_) | EpiOp::MaxPool => None,
         }
     }
 
@@ -52,7 +55,7 @@ impl EpiOp {
             EpiOp::Scale { .. } => EpiOp::Scale { input },
             EpiOp::Residual { .. } => EpiOp::Residual { input },
             EpiOp::PRelu { .. } => EpiOp::PRelu { input },
-            EpiOp::Act(a) => EpiOp::Act(a),
+            EpiOp::Act(_) | EpiOp::MaxPool => self,
         }
     }
 }

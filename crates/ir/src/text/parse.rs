@@ -248,6 +248,10 @@ impl<'a> Parser<'a> {
             node.epilogue.push(EpiOp::Act(act));
             return Ok(());
         }
+        if kind == "maxpool" {
+            node.epilogue.push(EpiOp::MaxPool);
+            return Ok(());
+        }
         let make: fn(usize) -> EpiOp = match kind {
             "bias" => |input| EpiOp::Bias { input },
             "scale" => |input| EpiOp::Scale { input },

@@ -133,6 +133,7 @@ impl Names {
             EpiOp::Residual { input } => format!("residual({})", operand(input)),
             EpiOp::PRelu { input } => format!("prelu({})", operand(input)),
             EpiOp::Act(act) => format!("act({})", ron_text(&act)?),
+            EpiOp::MaxPool => "maxpool".into(),
         })
     }
 }

@@ -16,6 +16,7 @@ pub const PHASES: &[&[&dyn Pass]] = &[
     &[&fuse::FuseEpilogues, &dead::DeadOutputs],
     &[&siblings::MergeSiblings, &dead::DeadOutputs],
     &[&channels::AbsorbChannels, &canonical::Canonicalize, &cse::CommonSubexpressions, &dead::DeadOutputs],
+    &[&fuse::FusePooling],
 ];
 
 /// The names of all passes, each once.
