@@ -25,7 +25,7 @@ impl Window<'_> {
     #[inline(always)]
     fn fetch<S: Simd>(&self, s: S, r: usize, n: usize) {
         for i in 0..n * LANES / LINE {
-            s.prefetch(self.next.wrapping_add(r * self.row_step + i * LINE));
+            s.prefetch_near(self.next.wrapping_add(r * self.row_step + i * LINE));
         }
     }
 
