@@ -1,6 +1,6 @@
 //! Adding nodes with inferred outputs, and bringing facts up to date.
 
-use crate::{Dim, Fact, Graph, GraphError, Node, NodeId, ValueId, infer};
+use crate::{Dim, Fact, Graph, GraphError, Node, NodeId, TensorType, ValueId, infer};
 use alloc::{format, string::String, vec::Vec};
 use paring_core::Op;
 
@@ -55,6 +55,21 @@ impl Graph {
             op: node.op.name(),
             source,
         })
+    }
+
+    /// The type that output 0 of `node` has before a last step of the epilogue pools it.
+    pub(crate) fn type_before_pooling(&self, node: &Node) -> Option<TensorType> {
+        if !node.pools() {
+            return node.output(0).filter(|&v| self.contains(v)).map(|v| self.ty(v).clone());
+        }
+        let fact = |v: &Option<ValueId>| v.filter(|&v| self.contains(v)).map(|v| &self.value(v).fact);
+        let facts: Vec<Option<&Fact>> = node.op_inputs().iter().map(fact).collect();
+        let mut made = 0u32;
+        let mut fresh = || {
+            made += 1;
+            Dim::symbol(&format!("?unpooled{made}"))
+        };
+        Some(infer::infer(&node.op, &[], &facts, 1, &mut fresh).ok()?.swap_remove(0).ty)
     }
 
     /// Infers the facts of the outputs of `id` anew.

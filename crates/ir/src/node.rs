@@ -57,6 +57,11 @@ impl Node {
         self.outputs.get(i).copied().flatten()
     }
 
+    /// Whether the last step of the epilogue pools: no other may follow.
+    pub fn pools(&self) -> bool {
+        self.epilogue.last() == Some(&EpiOp::MaxPool)
+    }
+
     /// Appends a step to the epilogue, with `operand` as a new last input where the step has one. `make` gets the
     /// operand's index.
     pub fn push_epilogue(&mut self, operand: Option<ValueId>, make: impl FnOnce(usize) -> EpiOp) {

@@ -5,7 +5,10 @@ use crate::{
     infer::{self, Signature, channel_axis},
 };
 use alloc::{collections::BTreeSet, format, string::String, vec, vec::Vec};
-use paring_core::{DType, op::EpiOp};
+use paring_core::{
+    DType,
+    op::{EpiOp, quantized},
+};
 
 impl Graph {
     /// Checks the whole structure: every name in range, every value produced once or given, no circle, epilogues well
@@ -122,7 +125,10 @@ impl Graph {
         let mut used = vec![false; node.inputs.len() - own];
         let defect = |step: usize, reason: String| GraphError::Epilogue { node: node.name.clone(), step, reason };
         // Steps before the last see what is quantised as the numbers it stands for.
-        let out = node.output(0).map(|v| infer::real(&node.op, &node.epilogue, &self.value(v).fact).into_owned().ty);
+        let mut out = self.type_before_pooling(node);
+        if let (Some(ty), Some(_)) = (&mut out, quantized(&node.epilogue)) {
+            *ty = TensorType { dtype: DType::F32, shape: ty.shape.take(), quant: None };
+        }
         for (step, epi) in node.epilogue.iter().enumerate() {
             if let EpiOp::Quantize { to, scale, zero_point } = *epi {
                 verify_quantize(to, scale, zero_point, step + 1 == node.epilogue.len()).map_err(|r| defect(step, r))?;

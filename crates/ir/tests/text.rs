@@ -65,6 +65,37 @@ graph "demo" {
 }
 
 #[test]
+fn a_pooling_step_reads_back() {
+    let text = r#"
+graph "pooled" {
+  input %x: f32[N, 3, 9, W]
+  const %w: f32[4, 3, 3, 3] = random 7
+  const %b: f32[4] = splat 0.5
+  %1 "conv" = Conv(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)(%x, %w)
+    + bias(%b) + act(Relu) + maxpool
+  output "y" = %1
+}
+"#;
+    let g = Graph::parse(text).unwrap_or_else(|e| panic!("{e}"));
+    g.verify().unwrap();
+    assert_eq!(g.nodes().next().unwrap().1.epilogue.last(), Some(&EpiOp::MaxPool));
+    let bound = g.bind(&|s| Some(if s == "N" { 2 } else { 7 })).unwrap();
+    bound.verify().unwrap();
+    assert_eq!(bound.ty(bound.outputs()[0].value).to_string(), "f32[2, 4, 4, 3]");
+    assert_eq!(bound.stats().macs, Some(2 * 4 * 9 * 7 * 27), "those of the map before it is pooled");
+    let printed = g.to_text();
+    assert!(printed.contains("+ act(Relu) + maxpool"), "{printed}");
+    let again = Graph::parse(&printed).unwrap();
+    assert_eq!(again.nodes().next(), g.nodes().next());
+    for (from, to) in [("+ maxpool", "+ maxpool + act(Relu)"), ("f32[N, 3, 9, W]", "f32[N, 3, 1, W]")] {
+        assert!(Graph::parse(&text.replace(from, to)).is_err(), "{to}");
+    }
+    let dense =
+        text.replace("Conv(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)", "MatMul");
+    assert!(Graph::parse(&dense).is_err(), "only convolutions pool");
+}
+
+#[test]
 fn every_kind_of_constant_reads_back() {
     let mut g = Graph::new("constants");
     let quant = Quant { axis: Some(0), scale: vec![0.5, 0.25], zero_point: vec![1, 2] };

@@ -52,8 +52,15 @@ pub trait Kernel: Send + Sync {
         false
     }
 
-    /// Adds every way in which this kernel could run `p`. The registry has already checked the instruction set and the
-    /// operator.
+    /// Whether it is shown problems whose epilogue ends in [`EpiOp::MaxPool`](paring_core::op::EpiOp::MaxPool), and
+    /// fuses all steps of those that it makes offers for. Their output is smaller than what the operator computes (see
+    /// [`Problem::unpooled`]), which other kernels need not know.
+    fn pools(&self) -> bool {
+        false
+    }
+
+    /// Adds every way in which this kernel could run `p`. The registry has already checked the instruction set, the
+    /// operator, and whether the kernel pools and reads quantised operands where the problem does.
     ///
     /// # Errors
     /// [`Reject`] with the reason, in words that a user can act on, where there is none.

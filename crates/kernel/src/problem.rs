@@ -102,6 +102,27 @@ impl Problem {
         self.input(i)?.constant.as_ref()
     }
 
+    /// Whether the last step of the epilogue pools.
+    pub fn pools(&self) -> bool {
+        self.epilogue.last() == Some(&EpiOp::MaxPool)
+    }
+
+    /// This problem without a last step that pools, and with the larger output that it would pool; `None` where there
+    /// is no such step, or the operands do not fit the operator.
+    pub fn unpooled(&self) -> Option<Problem> {
+        let Op::Conv(a) = self.op.clone() else { return None };
+        if !self.pools() {
+            return None;
+        }
+        let spatial = a.output(self.input(0)?.shape.get(2..)?)?;
+        let mut p = self.clone();
+        p.epilogue.pop();
+        let y = p.outputs.first_mut()?.as_mut()?;
+        y.shape.truncate(2);
+        y.shape.extend(spatial);
+        Some(p)
+    }
+
     /// The elements of a constant integer input.
     pub fn const_i64s(&self, i: usize) -> Option<Vec<i64>> {
         self.constant(i)?.to_i64s()

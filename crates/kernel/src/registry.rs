@@ -37,11 +37,12 @@ impl Registry {
         self.kernels.iter().copied()
     }
 
-    /// The kernels that serve the operator of `p`, and operands such as it has, on `m`.
+    /// The kernels that serve the operator of `p`, operands such as it has, and its pooling where it has one, on `m`.
     pub fn candidates<'a>(&'a self, p: &'a Problem, m: &'a Machine) -> impl Iterator<Item = &'static dyn Kernel> + 'a {
         self.iter().filter(move |k| {
             let d = k.descriptor();
-            m.isa.has(d.isa) && d.ops.contains(&p.op.name()) && (k.reads_quantised() || !p.is_quantised())
+            let serves = m.isa.has(d.isa) && d.ops.contains(&p.op.name());
+            serves && (k.reads_quantised() || !p.is_quantised()) && (k.pools() || !p.pools())
         })
     }
 

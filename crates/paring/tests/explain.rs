@@ -91,3 +91,28 @@ fn every_candidate_has_an_answer_and_one_is_chosen() {
     let json = serde_json::to_string(&e).unwrap();
     assert!(json.contains("conv_") && json.contains("\"reject\""), "{json:.200}");
 }
+
+#[test]
+fn vgg16_pools_within_its_convolutions() {
+    let e = explain("vgg16");
+    let pools: Vec<&LayerReport> = of_op(&e, "Pool").collect();
+    assert!(pools.is_empty() || pools.iter().all(|l| !l.op.contains("Max")), "{pools:?}");
+    let fused: Vec<&LayerReport> = e.layers.iter().filter(|l| l.fused.iter().any(|f| f == "MaxPool")).collect();
+    assert_eq!(fused.len(), 5);
+    for l in fused {
+        assert!(l.chosen.starts_with("conv_winograd"), "{} runs {}", l.name, l.chosen);
+        let direct = l.candidates.iter().find(|c| c.kernel.starts_with("conv_direct")).expect("its answer");
+        assert!(
+            matches!(&direct.verdict, Verdict::Reject { reason } if reason.contains("pooling apart")),
+            "{direct:?}"
+        );
+    }
+}
+
+#[test]
+fn pooling_is_a_layer_of_its_own_where_no_kernel_does_it() {
+    let strict = single().with_numerics(paring::Numerics::Strict);
+    let e = open("vgg16").explain(&strict, &shapes(&golden("vgg16"))).unwrap();
+    assert_eq!(of_op(&e, "Pool").filter(|l| l.op.contains("Max")).count(), 5);
+    assert!(e.layers.iter().all(|l| l.fused.iter().all(|f| f != "MaxPool")));
+}

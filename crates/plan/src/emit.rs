@@ -349,5 +349,6 @@ fn describe_step(step: &EpiOp) -> String {
         EpiOp::PRelu { .. } => "PRelu".into(),
         EpiOp::Act(a) => format!("{a:?}"),
         EpiOp::Quantize { to, .. } => format!("Quantize to {to}"),
+        EpiOp::MaxPool => "MaxPool".into(),
     }
 }

@@ -1,7 +1,10 @@
 //! From nodes to problems with candidates.
 
 use crate::{Options, PlanError, Tuning, report};
-use paring_core::{Layout, Op, Tensor, op::Binary, op::EpiOp};
+use paring_core::{
+    Layout, Op, Tensor,
+    op::{Binary, EpiOp, PoolAttrs},
+};
 use paring_ir::{Graph, Node, ValueId};
 use paring_kernel::{Kernel, Machine, Offer, Operand, Problem, Registry};
 use std::{collections::HashMap, sync::Arc};
@@ -186,18 +189,17 @@ impl Builder<'_> {
         epilogue: Vec<EpiOp>,
     ) -> Result<(), PlanError> {
         let problem = self.problem(&name, &op, &inputs, &outputs, &epilogue);
+        if let Some(unpooled) = problem.unpooled() {
+            return self.pooled(problem, unpooled, inputs, outputs);
+        }
         let is_view = op.is_view() && epilogue.is_empty();
         let (candidates, rejects) = self.ask(&problem);
         if is_view {
             self.low.nodes.push(LNode { problem, inputs, outputs, candidates, rejects, is_view });
             return Ok(());
         }
-        let separate = |c: &Candidate| {
-            let out = problem.output(0).and_then(|o| o.bytes(Layout::Plain)).unwrap_or(0) as f64;
-            let steps = epilogue.len().saturating_sub(c.offer.fused) as f64;
-            c.cost_ns + steps * (500.0 + 2.0 * out / self.machine.l3_bandwidth)
-        };
-        let Some(best) = candidates.iter().min_by(|a, b| separate(a).total_cmp(&separate(b))) else {
+        let all_steps = |c: &Candidate| self.with_separate_steps(&problem, c);
+        let Some(best) = candidates.iter().min_by(|a, b| all_steps(a).total_cmp(&all_steps(b))) else {
             return Err(no_kernel(&problem, &rejects));
         };
         let fused = best.offer.fused.min(epilogue.len());
@@ -227,6 +229,53 @@ impl Builder<'_> {
         self.separate_step(&name, &op, step, rest, &inputs, middle, target)
     }
 
+    /// What `c` takes, and after it the steps of the epilogue that it leaves to others.
+    fn with_separate_steps(&self, p: &Problem, c: &Candidate) -> f64 {
+        let out = p.output(0).and_then(|o| o.bytes(Layout::Plain)).unwrap_or(0) as f64;
+        let steps = p.epilogue.len().saturating_sub(c.offer.fused) as f64;
+        c.cost_ns + steps * (500.0 + 2.0 * out / self.machine.l3_bandwidth)
+    }
+
+    /// Adds a node that pools last: as one where that is the better price, else cut in two.
+    fn pooled(
+        &mut self,
+        problem: Problem,
+        unpooled: Problem,
+        inputs: Vec<Option<ValueIx>>,
+        outputs: Vec<Option<ValueIx>>,
+    ) -> Result<(), PlanError> {
+        let pool = Op::Pool(PoolAttrs::halving());
+        let pool_name = format!("{}.pool", problem.name);
+        let large = unpooled.output(0).cloned();
+        let alone = Problem {
+            name: pool_name.clone(),
+            op: pool.clone(),
+            inputs: vec![large.clone()],
+            outputs: problem.outputs.clone(),
+            epilogue: vec![],
+            numerics: problem.numerics,
+        };
+        let (candidates, mut rejects) = self.ask(&problem);
+        let ((apart, apart_rejects), (pools, _)) = (self.ask(&unpooled), self.ask(&alone));
+        let least = |costs: &mut dyn Iterator<Item = f64>| costs.fold(f64::INFINITY, f64::min);
+        let pool_ns = least(&mut pools.iter().map(|c| c.cost_ns));
+        let apart_ns = pool_ns + least(&mut apart.iter().map(|c| self.with_separate_steps(&unpooled, c)));
+        if least(&mut candidates.iter().map(|c| c.cost_ns)) <= apart_ns {
+            let shown = |name: &str| self.registry.get(name).is_some_and(|k| k.pools());
+            rejects.extend(apart_rejects.into_iter().filter(|(name, _)| !shown(name)));
+            rejects.extend(apart.iter().filter(|c| !c.kernel.pools()).map(|c| {
+                let us = (self.with_separate_steps(&unpooled, c) + pool_ns) / 1e3;
+                (c.kernel.descriptor().name, format!("does not pool: would take {us:.1} us with pooling apart"))
+            }));
+            self.low.nodes.push(LNode { problem, inputs, outputs, candidates, rejects, is_view: false });
+            return Ok(());
+        }
+        let large = large.ok_or_else(|| PlanError::Internal(format!("nobody wants what '{}' makes", problem.name)))?;
+        let middle = self.add(large, Origin::Node);
+        self.split_epilogue(unpooled.name, unpooled.op, inputs, vec![Some(middle)], unpooled.epilogue)?;
+        self.split_epilogue(pool_name, pool, vec![Some(middle)], outputs, vec![])
+    }
+
     /// One epilogue step as a node of its own, with the rest of the epilogue still to fuse into that one.
     fn separate_step(
         &mut self,
@@ -247,6 +296,7 @@ impl Builder<'_> {
             EpiOp::Quantize { .. } => {
                 return Err(PlanError::Internal(format!("'{name}': only whole problems are quantised")));
             }
+            EpiOp::MaxPool => return Err(PlanError::Internal(format!("'{name}' pools what is no convolution"))),
         };
         if let Some(i) = step.input() {
             let operand = inputs.get(i).copied().flatten();

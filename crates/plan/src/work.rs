@@ -20,6 +20,8 @@ pub fn work(p: &Problem) -> Work {
 }
 
 fn macs(p: &Problem) -> Option<u64> {
+    let unpooled = p.unpooled();
+    let p = unpooled.as_ref().unwrap_or(p);
     let (x, w, y) = (p.input(0)?, p.input(1), p.output(0)?);
     let len = |o: &paring_kernel::Operand| o.len() as u64;
     let per_output = |n: &[usize]| n.iter().fold(1u64, |a, &b| a.saturating_mul(b as u64));

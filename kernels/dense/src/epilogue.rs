@@ -30,7 +30,7 @@ pub fn fusable(p: &Problem, channels: usize) -> usize {
             residuals <= RESIDUALS && p.input(input).zip(p.output(0)).is_some_and(same)
         }
         EpiOp::Act(_) => true,
-        EpiOp::Quantize { .. } => false,
+        EpiOp::Quantize { .. } | EpiOp::MaxPool => false,
     };
     p.epilogue
         .iter()
@@ -39,6 +39,14 @@ pub fn fusable(p: &Problem, channels: usize) -> usize {
             move |e| fits(e)
         })
         .count()
+}
+
+/// Whether the epilogue of `p` pools last, and no other step minds coming after the maximum: all keep the order of
+/// numbers.
+pub fn pools(p: &Problem, channels: usize) -> bool {
+    let ordered =
+        |e: &EpiOp| matches!(e, EpiOp::Bias { .. } | EpiOp::Act(Act::Relu | Act::Clamp { .. }) | EpiOp::MaxPool);
+    p.pools() && fusable(p, channels) + 1 == p.epilogue.len() && p.epilogue.iter().all(ordered)
 }
 
 /// The inputs that the first `fused` steps read while running.
@@ -118,6 +126,7 @@ impl Epilogue {
                 EpiOp::Quantize { .. } => {
                     return Err(KernelError::Problem("results are quantised by kernels of integers only".into()));
                 }
+                EpiOp::MaxPool => return Err(KernelError::Problem("a tile of sums cannot be pooled".into())),
             };
             match step {
                 // Additions commute, so every bias before the first other step is where the sums start from.

@@ -2,9 +2,9 @@
 
 mod support;
 
-use paring_core::op::Padding;
+use paring_core::op::{Act, EpiOp, Padding};
 use paring_kernel::{NumericClass, Numerics, Problem};
-use support::{Random, case::Case};
+use support::{Random, case::Case, check_within};
 
 /// Kernels, the windows they are for, and the errors allowed them.
 const KERNELS: [(&str, [usize; 2], f64); 9] = [
@@ -60,6 +60,34 @@ fn random_problems() {
             }
         }
     }
+}
+
+#[test]
+fn pooled_problems() {
+    let mut r = Random(5);
+    let (mut ran, mut declined) = (0, 0);
+    while ran < 500 {
+        let x = [1 + r.below(2), 1 + r.below(40), 2 + r.below(30), 2 + r.below(30)];
+        let outputs = 1 + r.below(40);
+        for (name, kernel, tolerance) in KERNELS.into_iter().filter(|k| k.1[0] == k.1[1]) {
+            let case = case(kernel, &x, outputs, [kernel[0] / 2; 2], [r.below(3), r.below(3)]);
+            if case.output().is_none_or(|y| y[2] < 2 || y[3] < 2) {
+                continue;
+            }
+            let (p, data, expected) = case.pooled(&mut r);
+            assert_eq!(p.unpooled().and_then(|p| Some(p.output(0)?.shape.clone())), case.output());
+            let monotone = |e: &EpiOp| {
+                matches!(e, EpiOp::Bias { .. } | EpiOp::MaxPool | EpiOp::Act(Act::Relu | Act::Clamp { .. }))
+            };
+            if p.epilogue.iter().all(monotone) {
+                ran += check_within(&p, &data, &[name], tolerance, |_| expected.clone());
+            } else {
+                assert!(reasons(&p, kernel).iter().all(|why| why.contains("pools only after")), "{:?}", p.epilogue);
+                declined += 1;
+            }
+        }
+    }
+    assert!(declined > 0);
 }
 
 #[test]

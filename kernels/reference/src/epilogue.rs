@@ -24,6 +24,9 @@ pub(crate) fn with_epilogue(p: &Problem, build: fn(&Problem) -> KernelResult<Bui
     if p.epilogue.is_empty() {
         return build(p);
     }
+    if let Some(unpooled) = p.unpooled() {
+        return pooled(p, &unpooled, build);
+    }
     let out = Slot::output(p, 0)?;
     ensure(out.dtype.is_float(), || format!("an epilogue on {} has no meaning", out.dtype))?;
     let steps = steps(p, &out)?;
@@ -40,6 +43,32 @@ pub(crate) fn with_epilogue(p: &Problem, build: fn(&Problem) -> KernelResult<Bui
             let v = if wide { View::new(DType::F64, &result[i * 8..i * 8 + 8]).f(0) } else { out.target(io).f(i) };
             let v = steps.iter().fold(v, |v, s| s.apply(v, i, channels, io));
             out.target(io).put_f(i, v);
+        }
+        Ok(())
+    })
+}
+
+/// Runs the problem without its last step, and pools what that gives.
+fn pooled(p: &Problem, unpooled: &Problem, build: fn(&Problem) -> KernelResult<Built>) -> KernelResult<Built> {
+    let (large, out) = (Slot::output(unpooled, 0)?, Slot::output(p, 0)?);
+    let &[samples, channels, h, w] = large.shape.as_slice() else {
+        return Err(problem("only a map along two axes is pooled"));
+    };
+    let (rows, columns) = (h / 2, w / 2);
+    out.expect_shape("the pooled output", &[samples, channels, rows, columns])?;
+    let bytes = words(large.len)?.next_multiple_of(64);
+    let inner = with_epilogue(unpooled, build)?;
+    let total = bytes.checked_add(inner.scratch).ok_or_else(|| problem("the scratch exceeds the address space"))?;
+    built(total, move |io| {
+        let (map, rest) = io.scratch().split_at_mut(bytes);
+        let map = &mut map[..large.len * large.size()];
+        (inner.run)(&mut Redirect { inner: io, result: Some(&mut *map), scratch: Some(rest) })?;
+        let (map, mut y) = (View::new(large.dtype, map), out.target(io));
+        for i in 0..out.len {
+            let (plane, row, column) = (i / columns / rows, i / columns % rows, i % columns);
+            let at = (plane * h + 2 * row) * w + 2 * column;
+            let largest = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+            y.put_f(i, [at + 1, at + w, at + w + 1].iter().fold(map.f(at), |v, &at| largest(v, map.f(at))));
         }
         Ok(())
     })
@@ -78,6 +107,7 @@ fn steps(p: &Problem, out: &Slot) -> KernelResult<Vec<Step>> {
                 }
                 EpiOp::Act(a) => Step::Act(a),
                 EpiOp::Quantize { .. } => return Err(problem("results are quantised by the last step only")),
+                EpiOp::MaxPool => return Err(problem("only a convolution pools, and last of all")),
             })
         })
         .collect()

@@ -56,6 +56,10 @@ impl Kernel for ReferenceKernel {
         true
     }
 
+    fn pools(&self) -> bool {
+        true
+    }
+
     fn offers(&self, p: &Problem, _: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         if p.op.is_data_dependent() {
             return Err(Reject::because("the shape of the output depends on the data"));
@@ -81,6 +85,9 @@ impl Kernel for ReferenceKernel {
 
 /// Elements touched, roughly.
 fn work(p: &Problem) -> f64 {
+    if let Some(unpooled) = p.unpooled() {
+        return work(&unpooled);
+    }
     let out: f64 = p.outputs.iter().flatten().map(|o| o.len() as f64).sum();
     let product = |i: usize, from: usize| -> f64 {
         p.input(i).map_or(1.0, |o| o.shape.iter().skip(from).map(|&d| d as f64).product())

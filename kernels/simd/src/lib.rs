@@ -175,6 +175,18 @@ pub trait Simd: Bytes + Send + Sync + 'static {
         let _ = p;
     }
 
+    /// Asks for the cache line at `p`, which may be anywhere, to be brought into the first-level cache.
+    #[inline(always)]
+    fn prefetch_near(self, p: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint that cannot fault; SSE is part of the architecture.
+        unsafe {
+            core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
+
     /// All lanes `*p`.
     ///
     /// # Safety

@@ -61,6 +61,20 @@ pub struct ConvAttrs {
     pub select: Option<Vec<u32>>,
 }
 
+impl ConvAttrs {
+    /// The extents of the output along the spatial axes for such an input; `None` where a window does not fit in.
+    pub fn output(&self, input: &[usize]) -> Option<Vec<usize>> {
+        let axis = |(i, &n): (usize, &usize)| {
+            let (kernel, stride, dilation) = (*self.kernel.get(i)?, *self.stride.get(i)?, *self.dilation.get(i)?);
+            let (before, after) = self.padding.resolve(i, n, kernel, stride, dilation);
+            let span = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+            let room = n.checked_add(before)?.checked_add(after)?.checked_sub(span)?;
+            Some(room.checked_div(stride)? + 1)
+        };
+        input.iter().enumerate().map(axis).collect()
+    }
+}
+
 /// Attributes of [`super::Op::ConvTranspose`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConvTransposeAttrs {
@@ -130,6 +144,21 @@ pub struct PoolAttrs {
     /// Indices of the second output count column-major.
     #[serde(default)]
     pub column_major: bool,
+}
+
+impl PoolAttrs {
+    /// Maxima of two by two elements side by side, without those that an odd extent leaves over.
+    pub fn halving() -> PoolAttrs {
+        PoolAttrs {
+            kind: PoolKind::Max,
+            kernel: alloc::vec![2; 2],
+            stride: alloc::vec![2; 2],
+            dilation: alloc::vec![1; 2],
+            padding: Padding::none(2),
+            ceil: false,
+            column_major: false,
+        }
+    }
 }
 
 /// What [`super::Op::GlobalPool`] computes.

@@ -42,6 +42,9 @@ pub enum EpiOp {
         /// Within the range of `to`.
         zero_point: i32,
     },
+    /// Keeps the largest of every two by two elements, as [`PoolAttrs::halving`](super::PoolAttrs::halving) does. Only
+    /// as the last step of a convolution along two axes; all other steps see the map as it was before.
+    MaxPool,
 }
 
 impl EpiOp {
@@ -51,7 +54,7 @@ impl EpiOp {
             EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::Residual { input } | EpiOp::PRelu { input } => {
                 Some(input)
             }
-            EpiOp::Act(_) | EpiOp::Quantize { .. } => None,
+            EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::MaxPool => None,
         }
     }
 
@@ -63,7 +66,7 @@ impl EpiOp {
             EpiOp::Scale { .. } => EpiOp::Scale { input },
             EpiOp::Residual { .. } => EpiOp::Residual { input },
             EpiOp::PRelu { .. } => EpiOp::PRelu { input },
-            EpiOp::Act(_) | EpiOp::Quantize { .. } => self,
+            EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::MaxPool => self,
         }
     }
 }

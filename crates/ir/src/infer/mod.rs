@@ -17,7 +17,10 @@ mod source;
 use crate::{Dim, Fact, InferError};
 use alloc::{borrow::Cow, format, vec::Vec};
 use cx::{Cx, Facts, Result, broadcasts_to, dtype_error, same_dtype, shape_error, show, typed, unify_shapes};
-use paring_core::{DType, Op, op, op::EpiOp};
+use paring_core::{
+    DType, Op, op,
+    op::{EpiOp, PoolAttrs},
+};
 
 /// What can be said of the outputs of an operator before it runs.
 ///
@@ -44,6 +47,9 @@ pub fn infer(
     if let Some(first) = facts.first_mut() {
         check_epilogue(op, epilogue, inputs, first)?;
         quantise(epilogue, first)?;
+    }
+    if epilogue.contains(&EpiOp::MaxPool) {
+        pool_last(op, epilogue, &mut facts, fresh)?;
     }
     facts.truncate(outputs);
     let symbolic = inputs.iter().flatten().any(|f| f.ty.known_shape().is_none());
@@ -243,6 +249,18 @@ fn check_epilogue(op: &Op, epilogue: &[EpiOp], inputs: &[Option<&Fact>], out: &F
             broadcasts_to(operand, &shape[axis..=axis], "the per-channel operand of the epilogue")?;
         }
     }
+    Ok(())
+}
+
+/// What the last step of an epilogue leaves of output 0, where that pools.
+fn pool_last(op: &Op, epilogue: &[EpiOp], facts: &mut [Fact], fresh: &mut dyn FnMut() -> Dim) -> Result<()> {
+    let (Op::Conv(_), Some(first)) = (op, facts.first_mut()) else {
+        return Err(shape_error!("only the epilogue of a convolution pools"));
+    };
+    if epilogue.iter().position(|e| *e == EpiOp::MaxPool) != epilogue.len().checked_sub(1) {
+        return Err(shape_error!("nothing may follow the pooling step of an epilogue"));
+    }
+    *first = pool::pool(&PoolAttrs::halving(), &mut Cx { inputs: &[Some(first)], outputs: 1, fresh })?.swap_remove(0);
     Ok(())
 }
 

@@ -254,6 +254,10 @@ impl<'a> Parser<'a> {
             node.epilogue.push(step.map_err(|e| self.cursor.error(format!("{kind}: {}", e.code)))?);
             return Ok(());
         }
+        if kind == "maxpool" {
+            node.epilogue.push(EpiOp::MaxPool);
+            return Ok(());
+        }
         let make: fn(usize) -> EpiOp = match kind {
             "bias" => |input| EpiOp::Bias { input },
             "scale" => |input| EpiOp::Scale { input },

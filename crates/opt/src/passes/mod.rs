@@ -18,6 +18,7 @@ pub const PHASES: &[&[&dyn Pass]] = &[
     &[&integers::Integers, &dead::DeadOutputs],
     &[&siblings::MergeSiblings, &dead::DeadOutputs],
     &[&channels::AbsorbChannels, &canonical::Canonicalize, &cse::CommonSubexpressions, &dead::DeadOutputs],
+    &[&fuse::FusePooling],
 ];
 
 /// The names of all passes, each once.

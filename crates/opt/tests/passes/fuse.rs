@@ -1,6 +1,7 @@
 //! Vertical fusion.
 
-use crate::common::{becomes, optimized, sketch, stays};
+use crate::common::{Reference, becomes, optimized, sketch, stays};
+use paring_opt::{NoEvaluator, Options, optimize};
 
 const PASS: &[&str] = &["fuse-epilogues"];
 const CONV: &str = "Conv(kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
@@ -210,8 +211,8 @@ fn a_broken_variance_is_declined() {
          output \"y\" = %2";
     let graph = paring_ir::Graph::parse(&format!("graph \"t\" {{ {text} }}")).unwrap();
     let mut after = graph.clone();
-    let options = paring_opt::Options::only(PASS);
-    let report = paring_opt::optimize(&mut after, &paring_opt::NoEvaluator, &options).unwrap();
+    let options = Options::only(PASS);
+    let report = optimize(&mut after, &NoEvaluator, &options).unwrap();
     assert!(report.applied.is_empty() && report.remarks[0].reason.contains("not a finite number"));
 }
 
@@ -227,8 +228,8 @@ fn steps_can_be_bisected() {
     let graph = paring_ir::Graph::parse(&format!("graph \"t\" {{ {text} }}")).unwrap();
     for n in 0..=2 {
         let mut g = graph.clone();
-        let options = paring_opt::Options { stop_at: Some(n), ..paring_opt::Options::only(PASS) };
-        assert_eq!(paring_opt::optimize(&mut g, &paring_opt::NoEvaluator, &options).unwrap().steps, n);
+        let options = Options { stop_at: Some(n), ..Options::only(PASS) };
+        assert_eq!(optimize(&mut g, &NoEvaluator, &options).unwrap().steps, n);
         assert_eq!(g.node_count(), 3 - n);
     }
 }
@@ -274,4 +275,40 @@ fn padding_leaves_one_addition_of_a_normalisation() {
 fn a_lone_shift_before_padding_stays() {
     let text = normalised("%n = Binary(Sub)(%x, %m)", &format!("{PADDED}, groups: 1"), "[6, 4, 3, 3]");
     stays(&text, PASS, "must stay before the zeros");
+}
+
+const POOLING: &[&str] = &["fuse-epilogues", "fuse-pooling"];
+const HALVING: &str = "Pool(kind: Max, kernel: [2, 2], stride: [2, 2], dilation: [1, 1], padding: Explicit(before: [0, 0], after: [0, 0]), ceil: false)";
+
+#[test]
+fn max_pooling_by_two_is_the_last_step() {
+    let text = conv_then(&format!(
+        "%2 = Activation(Relu)(%1)
+         %3 \"pool\" = {HALVING}(%2)
+         %4 = Activation(Relu)(%3)
+         %5 = Binary(Mul)(%3, %c)
+         %6 = Binary(Add)(%4, %5)
+         output \"y\" = %6"
+    ));
+    let (graph, _) = becomes(&text, POOLING, &["Conv+bias+act+maxpool", "Relu", "Mul", "Add"]);
+    let after = sketch(&graph);
+    assert!(after.contains("+ act(Relu) + maxpool"), "{after}");
+    assert!(after.contains("\"pool\""), "the value keeps its name: {after}");
+    // What was optimised stays as it is: nothing goes behind the pooling.
+    let mut again = graph.clone();
+    assert!(optimize(&mut again, &Reference, &Options::only(POOLING)).unwrap().applied.is_empty());
+}
+
+#[test]
+fn pooling_stays_where_the_map_is_read_or_windows_differ() {
+    let read = conv_then(&format!("%2 = {HALVING}(%1)\n output \"x\" = %1\n output \"y\" = %2"));
+    stays(&read, POOLING, "");
+    for (from, to) in
+        [("Max", "Average(count_padding: true)"), ("stride: [2, 2]", "stride: [1, 1]"), ("[2, 2], s", "[3, 3], s")]
+    {
+        let other = HALVING.replacen(from, to, 1);
+        stays(&conv_then(&format!("%2 = {other}(%1)\n output \"y\" = %2")), POOLING, "");
+    }
+    let twice = conv_then(&format!("%2 = {HALVING}(%1)\n %3 = Concat(axis: 1)(%2, %2)\n output \"y\" = %3"));
+    becomes(&twice, POOLING, &["Conv+bias+maxpool", "Concat"]);
 }

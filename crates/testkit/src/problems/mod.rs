@@ -103,6 +103,7 @@ impl Rng {
 }
 
 /// How an input comes.
+#[derive(Clone)]
 pub(crate) enum In {
     /// While running.
     Given(Tensor),
@@ -186,7 +187,12 @@ impl Maker {
                     epilogue.extend([EpiOp::Act(act), EpiOp::Residual { input: count }]);
                 }
             }
-            self.with_epilogue(op.clone(), all, 1, epilogue);
+            self.with_epilogue(op.clone(), all.clone(), 1, epilogue.clone());
+            let halves = shape.len() == 4 && shape[2..].iter().all(|&d| d > 1);
+            if matches!(op, Op::Conv(_)) && halves {
+                epilogue.push(EpiOp::MaxPool);
+                self.with_epilogue(op.clone(), all, 1, epilogue);
+            }
         }
     }
 }

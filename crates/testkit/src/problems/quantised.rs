@@ -315,11 +315,12 @@ pub fn extreme_products() -> Vec<(super::Case, Vec<f32>)> {
                     (_, false) => 0,
                 };
                 // All of one kind, and of both in turn or in pairs, so that products add up or cancel.
-                let high = |i: usize| pattern == 0 || (pattern == 2 && i % 2 == 0) || (pattern == 3 && i % 4 < 2);
+                let high =
+                    |i: usize| pattern == 0 || (pattern == 2 && i.is_multiple_of(2)) || (pattern == 3 && i % 4 < 2);
                 let x: Vec<i32> =
                     (0..channels * side * side).map(|i| extreme(x_type, high(i / (side * side)))).collect();
                 let w: Vec<i32> = (0..outputs * channels)
-                    .map(|i| extreme(w_type, high(i % channels) != (i / channels % 3 == 0)))
+                    .map(|i| extreme(w_type, high(i % channels) != (i / channels).is_multiple_of(3)))
                     .collect();
                 let tensor = |dtype: DType, shape: &[usize], zero: i32, v: &[i32]| {
                     let bytes: Vec<u8> = v.iter().map(|&v| v as u8).collect();

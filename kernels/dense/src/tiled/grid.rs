@@ -41,6 +41,8 @@ pub struct Grid {
     pub tiles: [usize; 2],
     /// Matrix products: transformed values of a tile.
     pub planes: usize,
+    /// Whether the largest of every two by two outputs is stored, not the outputs.
+    pub pools: bool,
     /// Tiles that are transformed before their products are summed.
     block: usize,
 }
@@ -60,6 +62,7 @@ impl Grid {
             m,
             tiles: [output[0].div_ceil(m[0]), output[1].div_ceil(m[1])],
             planes,
+            pools: false,
             block: 1,
         }
     }
@@ -76,6 +79,16 @@ impl Grid {
             return Err(Reject::because("the transformed operands are too large"));
         }
         Ok(self)
+    }
+
+    /// Outputs that become one along each axis.
+    pub fn pooled(&self) -> usize {
+        if self.pools { 2 } else { 1 }
+    }
+
+    /// Extents of what is stored.
+    pub fn stored(&self) -> [usize; 2] {
+        [self.output[0] / self.pooled(), self.output[1] / self.pooled()]
     }
 
     /// All tiles.

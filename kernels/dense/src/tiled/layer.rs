@@ -25,7 +25,8 @@ impl Layer {
         if weights.elements::<f32>().len() != grid.weights() {
             return Err(KernelError::Problem("the packed weights are of another problem".into()));
         }
-        let epilogue = Epilogue::new(p, o.fused, grid.outputs, true)?;
+        // Whoever transforms back pools before all other steps.
+        let epilogue = Epilogue::new(p, o.fused - usize::from(grid.pools), grid.outputs, true)?;
         Ok(Layer { nothing: Epilogue::new(p, 0, grid.outputs, true)?, grid, weights, epilogue })
     }
 
@@ -36,7 +37,7 @@ impl Layer {
         let y = cx.shared_output::<f32>(0);
         let (y, len) = (y.as_ptr(), y.len());
         let elements = |channels: usize, [h, w]: [usize; 2]| grid.samples * channels * h * w;
-        if x.len() != elements(grid.depth(), grid.input) || len != elements(grid.width(), grid.output) {
+        if x.len() != elements(grid.depth(), grid.input) || len != elements(grid.width(), grid.stored()) {
             return Err(KernelError::Problem("operands are of another problem".into()));
         }
         let (finish, nothing) = (self.epilogue.bind(cx, y, len), self.nothing.bind(cx, y, len));

@@ -107,7 +107,11 @@ impl<F: Scheme<N, M>, const N: usize, const M: usize> Task for Call<'_, F, N, M>
                 Stage::In(from, to) => transform::inputs::<S, F, N, M>(s, grid, axes, run.x, from..to, first, v),
                 Stage::Out(from, to) => {
                     let panel = |block: usize| run.panel(block * LANES);
-                    transform::outputs::<S, F, N, M>(s, grid, axes, products, from..to, first, run.y, panel);
+                    if grid.pools {
+                        transform::outputs::<S, F, N, M, true>(s, grid, axes, products, from..to, first, run.y, panel);
+                    } else {
+                        transform::outputs::<S, F, N, M, false>(s, grid, axes, products, from..to, first, run.y, panel);
+                    }
                 }
                 Stage::Multiply { planes, panels } => {
                     let (planes, panels) = (planes.0..planes.1, panels.0..panels.1);

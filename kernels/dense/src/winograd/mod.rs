@@ -11,7 +11,7 @@ mod scheme;
 mod transform;
 
 use crate::{
-    stamp,
+    epilogue, stamp,
     tiled::{self, Layer},
 };
 use core::marker::PhantomData;
@@ -63,12 +63,20 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
         self.descriptor
     }
 
+    fn pools(&self) -> bool {
+        SQUARE
+    }
+
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         for (variant, shared) in VARIANTS.into_iter().enumerate() {
             let plan = Plan::new(p, N, M, SQUARE, shared)?;
             if !shared && !plan.is_divisible() {
                 continue;
             }
+            if plan.grid.pools && !epilogue::pools(p, plan.grid.outputs) {
+                return Err(Reject::because("pools only after biases, ReLU and clamping"));
+            }
+            let offer = tiled::offer(p, &plan.grid);
             let bytes = plan.grid.scratch() * size_of::<f32>();
             out.push(Offer {
                 scratch: if shared {
@@ -78,7 +86,8 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
                 },
                 packed_format: packed_format::<F, N, M>(&plan).into(),
                 variant: variant as u32,
-                ..tiled::offer(p, &plan.grid)
+                fused: offer.fused + usize::from(plan.grid.pools),
+                ..offer
             });
         }
         Ok(())

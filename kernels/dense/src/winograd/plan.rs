@@ -54,6 +54,8 @@ impl Plan {
     /// # Errors
     /// [`Reject`] where the problem is none for this algorithm.
     pub fn new(p: &Problem, n: usize, m: usize, square: bool, shared: bool) -> Result<Plan, Reject> {
+        let unpooled = p.unpooled();
+        let p = unpooled.as_ref().unwrap_or(p);
         let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
         let taps = n - m + 1;
         let axes = match a.kernel[..] {
@@ -65,7 +67,11 @@ impl Plan {
         };
         let g = tiled::geometry(p, a)?;
         let (n, m) = (axes.extent(n), axes.extent(m));
-        let grid = Grid::new(&g, n, m, n[0] * n[1]);
+        if unpooled.is_some() && axes != Axes::Both {
+            return Err(Reject::because("pools only what square windows make"));
+        }
+        let mut grid = Grid::new(&g, n, m, n[0] * n[1]);
+        grid.pools = unpooled.is_some();
         let most = if shared {
             let large = grid.checked_weights().is_none_or(|n| n > CACHED_WEIGHTS / size_of::<f32>());
             let bytes = if large { SHARED_BYTES_OF_LARGE } else { SHARED_BYTES };

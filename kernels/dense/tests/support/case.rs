@@ -79,6 +79,22 @@ impl Case {
         })
     }
 
+    /// A problem whose outputs are pooled by two along both axes, the data of its inputs, and its definition's result.
+    pub fn pooled(&self, r: &mut Random) -> (Problem, Vec<Vec<f32>>, Vec<f64>) {
+        let (mut p, data) = self.problem(r);
+        let y = p.output(0).expect("an output").shape.clone();
+        let mut large = self.oracle(&data[0], &data[1], &y);
+        apply(&p, p.epilogue.len(), 1, &data, &mut large);
+        let (h, w) = (y[2] / 2, y[3] / 2);
+        let first = |i: usize| (i / w / h * y[2] + 2 * (i / w % h)) * y[3] + 2 * (i % w);
+        let window = |i: usize| [0, 1, y[3], y[3] + 1].map(|offset| large[first(i) + offset]);
+        let largest = |i: usize| window(i).into_iter().fold(f64::NEG_INFINITY, f64::max);
+        let expected = (0..y[0] * y[1] * h * w).map(largest).collect();
+        p.outputs = vec![Some(Operand::new(DType::F32, &[y[0], y[1], h, w]))];
+        p.epilogue.push(EpiOp::MaxPool);
+        (p, data, expected)
+    }
+
     /// The definition.
     fn oracle(&self, x: &[f32], w: &[f32], y: &[usize]) -> Vec<f64> {
         let (a, depth) = (&self.attrs, self.depth());

@@ -17,7 +17,7 @@ pub struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    /// The layer that makes `v`, if one does.
+    /// The layer that makes `v`, if one does that more steps can follow.
     pub fn of(cx: &'a PassCx<'_>, v: ValueId) -> Option<Layer<'a>> {
         let (id, node) = cx.made_by(v)?;
         let rank = cx.graph().ty(v).rank()?;
@@ -27,7 +27,7 @@ impl<'a> Layer<'a> {
             _ => return None,
         };
         let channels = cx.dim(v, axis)?;
-        cx.is_f32(v).then_some(Layer { id, node, rank, axis, channels })
+        (cx.is_f32(v) && !node.pools()).then_some(Layer { id, node, rank, axis, channels })
     }
 
     pub fn has_residual(&self) -> bool {

@@ -18,6 +18,19 @@ type Rule = fn(&PassCx<'_>, NodeId, &Node) -> Option<Proposal>;
 
 const RULES: &[Rule] = &[affine::after_layer, input::before_layer, steps::residual, steps::prelu, steps::activation];
 
+/// Pooling as the last step of epilogues: a pass of its own, as no other step can follow.
+pub struct FusePooling;
+
+impl Pass for FusePooling {
+    fn name(&self) -> &'static str {
+        "fuse-pooling"
+    }
+
+    fn run(&self, cx: &mut PassCx<'_>) -> Result<(), OptError> {
+        cx.sweep(steps::max_pool)
+    }
+}
+
 impl Pass for FuseEpilogues {
     fn name(&self) -> &'static str {
         "fuse-epilogues"

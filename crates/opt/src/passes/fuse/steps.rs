@@ -1,8 +1,8 @@
-//! Residual sums and non-linearities as steps of an epilogue.
+//! Residual sums, non-linearities and pooling as steps of an epilogue.
 
 use super::layer::Layer;
 use crate::{PassCx, Proposal, matching::as_binary, matching::f32_tensor};
-use paring_core::op::{Act, Binary, EpiOp};
+use paring_core::op::{Act, Binary, EpiOp, PoolAttrs};
 use paring_ir::{Node, NodeId, Op, ValueId};
 
 /// The sum of a layer's output and another value of its very shape.
@@ -55,12 +55,26 @@ pub fn activation(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> 
         before.op,
         Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) | Op::MatMul | Op::Binary(_) | Op::BatchNorm(_)
     );
-    if !hosts || !cx.is_f32(x) || !node.epilogue.is_empty() {
+    if !hosts || before.pools() || !cx.is_f32(x) || !node.epilogue.is_empty() {
         return None;
     }
     let mut fused = before.clone();
     fused.push_epilogue(None, |_| EpiOp::Act(act));
     replace_both(cx, id, node, on, fused, format!("activation into the epilogue of '{}'", before.name))
+}
+
+/// Maxima of two by two elements after a convolution.
+pub fn max_pool(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
+    let Op::Pool(attrs) = &node.op else { return None };
+    let x = node.input(0)?;
+    let (on, before) = cx.made_by(x)?;
+    let fits = *attrs == PoolAttrs::halving() && node.outputs.iter().flatten().count() == 1;
+    if !fits || !matches!(before.op, Op::Conv(_)) || before.pools() || !cx.is_f32(x) || !node.epilogue.is_empty() {
+        return None;
+    }
+    let mut fused = before.clone();
+    fused.push_epilogue(None, |_| EpiOp::MaxPool);
+    replace_both(cx, id, node, on, fused, format!("max pooling into the epilogue of '{}'", before.name))
 }
 
 fn replace_both(
