@@ -43,6 +43,11 @@ impl Graph {
         Graph { name: name.into(), ..Graph::default() }
     }
 
+    /// An empty graph of the same name whose fresh symbols are not those of this one.
+    pub fn emptied(&self) -> Graph {
+        Graph { name: self.name.clone(), symbols: self.symbols, ..Graph::default() }
+    }
+
     // ---- looking
 
     /// All values ever made, by index; some may be dead.

@@ -1,6 +1,6 @@
 //! Runs the passes to a fixed point.
 
-use crate::{Evaluator, PassCx, Remark, Report, passes};
+use crate::{Applied, Evaluator, PassCx, Remark, Report, passes, widen};
 use paring_ir::{Graph, GraphError};
 use std::collections::BTreeSet;
 use thiserror::Error;
@@ -61,12 +61,26 @@ pub enum OptError {
     },
 }
 
+/// Before all passes, which know single precision best.
+fn widen_halves(graph: &mut Graph, report: &mut Report) -> Result<(), OptError> {
+    if let Some(wide) = widen::widen(graph)? {
+        *graph = wide;
+        report.steps += 1;
+        let what = "half precision computed as single precision".into();
+        report.applied.push(Applied { pass: widen::NAME, node: String::new(), what });
+    }
+    Ok(())
+}
+
 /// Rewrites `graph` into one that computes the same, faster.
 ///
 /// # Errors
 /// [`OptError`]. The graph may then be half done.
 pub fn optimize(graph: &mut Graph, evaluator: &dyn Evaluator, options: &Options) -> Result<Report, OptError> {
     let mut report = Report::default();
+    if !options.disabled.contains(widen::NAME) && options.stop_at != Some(0) {
+        widen_halves(graph, &mut report)?;
+    }
     for phase in passes::PHASES {
         // Every round that goes on has taken a step, and steps are limited.
         loop {

@@ -13,6 +13,7 @@ mod matching;
 pub mod passes;
 mod patch;
 mod report;
+mod widen;
 
 pub use cx::{Pass, PassCx, Proposal};
 pub use driver::{OptError, Options, optimize};

@@ -23,6 +23,7 @@ pub const PHASES: &[&[&dyn Pass]] = &[
 
 /// The names of all passes, each once.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let all: Vec<&'static str> = PHASES.iter().flat_map(|p| p.iter()).map(|p| p.name()).collect();
+    let phases = PHASES.iter().flat_map(|p| p.iter()).map(|p| p.name());
+    let all: Vec<&'static str> = core::iter::once(crate::widen::NAME).chain(phases).collect();
     (0..all.len()).filter(|&i| !all[..i].contains(&all[i])).map(|i| all[i]).collect::<Vec<_>>().into_iter()
 }

@@ -8,3 +8,4 @@ mod cleanup;
 mod fuse;
 mod integers;
 mod siblings;
+mod widen;
