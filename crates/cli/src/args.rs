@@ -1,11 +1,13 @@
 //! The command line: what can be said.
 
+mod quantize;
 mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+pub use quantize::{MethodArg, QuantizeArgs};
 pub use values::{Extent, LimitArg, ShapeArg, split_input};
 use values::{
     parse_calibration, parse_count, parse_extent, parse_isa, parse_limit, parse_set, parse_shape, parse_tolerance,
@@ -61,6 +63,8 @@ pub enum Command {
     Tune(TuneArgs),
     /// Accuracy of a classifier on a labelled data set
     Eval(EvalArgs),
+    /// Make a model compute with bytes, calibrated on data
+    Quantize(QuantizeArgs),
     /// The graph before and after optimisation
     Optimize(OptimizeArgs),
     /// Classify real images with a small network that comes with the command
