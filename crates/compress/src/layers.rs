@@ -1,6 +1,7 @@
 //! Which nodes are quantised, and which values that takes.
 
 use crate::net::{Index, attribute, float, int, is_standard, operand, title};
+use crate::range::Parameters;
 use crate::weights::Form;
 use paring_onnx::proto::{GraphProto, NodeProto};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -194,5 +195,25 @@ impl Choice {
             }
         }
         Choice { layers: chosen, values }
+    }
+    /// Gives inputs of a concatenation the parameters of its output where they lose a bit at most by it: then nothing
+    /// is computed, and parts can be made in place.
+    pub fn share_concatenated(
+        &self,
+        layers: &[Layer],
+        graph: &GraphProto,
+        parameters: &mut HashMap<String, Parameters>,
+    ) {
+        let chosen = layers.iter().zip(&self.layers).filter(|(l, chosen)| **chosen && l.op == "Concat");
+        // Backwards, so that concatenations of concatenations agree.
+        for (layer, _) in chosen.rev() {
+            let Some(&whole) = parameters.get(&layer.output) else { continue };
+            let inputs = layer.data.iter().map(|&slot| &graph.node[layer.node].input[slot]);
+            let sources: Vec<&String> = inputs.filter_map(|name| self.values.get(name)).collect();
+            let near = |source: &&String| parameters.get(*source).is_some_and(|p| 2.0 * p.scale >= whole.scale);
+            if sources.iter().all(near) {
+                parameters.extend(sources.into_iter().map(|source| (source.clone(), whole)));
+            }
+        }
     }
 }

@@ -201,10 +201,12 @@ impl Plan<'_> {
 
     fn make(&self, ranges: &Ranges, kept: &BTreeSet<usize>) -> Made {
         let choice = Choice::of(self.layers, &self.net.graph, kept);
+        let mut parameters = ranges.parameters.clone();
+        choice.share_concatenated(self.layers, &self.net.graph, &mut parameters);
         let recipe = Recipe {
             layers: self.layers,
             choice: &choice,
-            parameters: &ranges.parameters,
+            parameters: &parameters,
             rounding: Rounding { search: self.options.search_scales, pairs: !self.options.full_range },
             means: &ranges.means,
         };

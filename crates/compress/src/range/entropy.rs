@@ -4,23 +4,22 @@ use super::{Histogram, Range};
 
 /// Levels of a byte.
 const LEVELS: usize = 256;
-/// Parts of the whole range that are tried, both ends in proportion.
+/// Magnitudes that are tried.
 const TRIED: usize = 128;
 
 /// Narrows the range as long as the distribution, its tails heaped up at the ends, is told better by 256 levels.
 pub fn range(seen: &Histogram, all: Range) -> Range {
     let bins: Vec<(f64, f64)> = seen.bins().map(|(v, c)| (v, c as f64)).collect();
+    // The end that is farther out is the first to come in.
+    let most = f64::from(all.high.max(-all.low));
     let part = |i: usize| {
-        let part = i as f64 / TRIED as f64;
-        (f64::from(all.low) * part, f64::from(all.high) * part)
+        let magnitude = most * i as f64 / TRIED as f64;
+        (f64::from(all.low).max(-magnitude), f64::from(all.high).min(magnitude))
     };
     // With fewer bins than levels there is nothing left to tell apart.
-    let width = f64::from(all.high) - f64::from(all.low);
-    let enough = |&i: &usize| width * i as f64 / TRIED as f64 >= seen.width() * LEVELS as f64;
-    let rated = (1..=TRIED).rev().filter(enough).filter_map(|i| {
-        let (low, high) = part(i);
-        Some((divergence(&bins, low, high)?, low, high))
-    });
+    let enough = |(low, high): &(f64, f64)| high - low >= seen.width() * LEVELS as f64;
+    let rated = (1..=TRIED).rev().map(part).filter(enough);
+    let rated = rated.filter_map(|(low, high)| Some((divergence(&bins, low, high)?, low, high)));
     match rated.min_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((_, low, high)) => Range { low: low as f32, high: high as f32 },
         None => all,
