@@ -5,9 +5,9 @@
 const PAIR: i32 = 128;
 /// Greatest weight, the least being its negative.
 const MOST: i32 = 127;
-/// Scales that are tried, in parts of the one that just covers the largest weight.
-const TRIED: [f64; 17] =
-    [1.0, 0.98, 0.95, 0.92, 0.89, 0.86, 0.82, 0.78, 0.74, 0.7, 0.65, 0.6, 1.05, 1.12, 1.2, 1.3, 1.45];
+/// Scales that are tried, in parts of the one that just covers the largest weight. At twice that no pair is too large.
+const TRIED: [f64; 19] =
+    [1.0, 0.98, 0.95, 0.92, 0.89, 0.85, 0.8, 0.75, 0.7, 0.63, 1.05, 1.1, 1.18, 1.27, 1.38, 1.5, 1.64, 1.8, 2.0];
 
 /// Where the weights of a layer lie: output channel `c`, input `k` of it, tap `t` of the window at
 /// `c * channel_stride + k * depth_stride + t`.
