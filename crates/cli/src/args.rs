@@ -4,10 +4,10 @@ mod quantize;
 mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+pub use quantize::{MethodArg, QuantizeArgs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-pub use quantize::{MethodArg, QuantizeArgs};
 pub use values::{Extent, LimitArg, ShapeArg, split_input};
 use values::{
     parse_calibration, parse_count, parse_extent, parse_isa, parse_limit, parse_set, parse_shape, parse_tolerance,

@@ -28,7 +28,9 @@ fn a_quantised_model_is_smaller_and_as_right() {
     assert!(report["outputs"][0]["cosine"].as_f64().expect("a cosine") > 0.99, "{report}");
     assert_eq!(report["samples"], 48);
     let accuracy = |file: &str| {
-        json(0, &["eval", file, "--data", &images, "--labels", &labels, "--json"])["top1_correct"].as_i64().expect("right")
+        json(0, &["eval", file, "--data", &images, "--labels", &labels, "--json"])["top1_correct"]
+            .as_i64()
+            .expect("right")
     };
     assert!((accuracy(&net) - accuracy(&out)).abs() <= 1);
     assert_eq!(report["accuracy"]["quantized"].as_i64(), Some(accuracy(&out)));

@@ -105,7 +105,8 @@ fn gemm_weights(index: &Index<'_>, node: &NodeProto) -> Option<Weights> {
 
 /// Whether operand 2 is a constant for each channel, or not there.
 fn bias_serves(index: &Index<'_>, node: &NodeProto, channels: usize) -> bool {
-    operand(node, 2).is_none_or(|name| index.floats(name).is_some_and(|(b, dims)| b.len() == channels && dims.len() == 1))
+    operand(node, 2)
+        .is_none_or(|name| index.floats(name).is_some_and(|(b, dims)| b.len() == channels && dims.len() == 1))
 }
 
 fn matrix(index: &Index<'_>, node: &NodeProto, transposed: bool, takes_bias: bool) -> Option<Weights> {
@@ -161,7 +162,8 @@ impl Choice {
     /// Layers with weights do. The others do where all that they read comes as bytes and somebody wants their result
     /// so: between layers in `f32` rounding would only cost.
     pub fn of(layers: &[Layer], graph: &GraphProto, kept: &BTreeSet<usize>) -> Choice {
-        let mut chosen: Vec<bool> = layers.iter().enumerate().map(|(i, l)| l.weights.is_some() && !kept.contains(&i)).collect();
+        let mut chosen: Vec<bool> =
+            layers.iter().enumerate().map(|(i, l)| l.weights.is_some() && !kept.contains(&i)).collect();
         let operand = |layer: &Layer, slot: usize| graph.node[layer.node].input[slot].clone();
         let mut bytes: HashSet<&str> = HashSet::new();
         for (i, layer) in layers.iter().enumerate() {

@@ -95,8 +95,7 @@ pub fn observe(
 ) -> Result<(HashMap<String, Seen>, usize)> {
     let mut session = session(net, values, options)?;
     let means = |name: &String| axes.get(name).map(|&axis| Means::along(axis));
-    let mut seen: Vec<Seen> =
-        values.iter().map(|name| Seen { means: means(name), ..Seen::default() }).collect();
+    let mut seen: Vec<Seen> = values.iter().map(|name| Seen { means: means(name), ..Seen::default() }).collect();
     let inputs: Vec<IoInfo> = session.inputs().to_vec();
     let mut count = 0;
     for i in 0..samples.batches() {

@@ -172,12 +172,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    fn calibrate(
-        &self,
-        choice: &Choice,
-        samples: &dyn Samples,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Ranges> {
+    fn calibrate(&self, choice: &Choice, samples: &dyn Samples, progress: &mut dyn FnMut(Progress)) -> Result<Ranges> {
         let mut values: Vec<String> = choice.values.keys().cloned().collect();
         values.sort();
         let axes = if self.options.bias_correction { self.input_axes() } else { HashMap::new() };

@@ -29,10 +29,22 @@ impl Form {
         channel * self.channel_stride + k * self.depth_stride + tap
     }
 
-    /// Whether input `k` of `channel` and the next one are multiplied as a pair: the first is even among all inputs.
-    fn is_pair(&self, channel: usize, k: usize) -> bool {
-        let first = channel / self.group.max(1) * self.depth + k;
-        first.is_multiple_of(2) && k + 1 < self.depth
+    /// Calls `f` with the places in a row, ordered by input and tap, of weights that are multiplied as a pair: the first
+    /// input is even among all of the layer's, or the first weight is so in a row ordered by tap and input, as other
+    /// runtimes have it. With an even number of inputs both are the same.
+    fn pairs(&self, channel: usize, mut f: impl FnMut(usize, usize)) {
+        let first = self.input(channel, 0);
+        for k in (0..self.depth.saturating_sub(1)).filter(|k| (first + k).is_multiple_of(2)) {
+            (0..self.taps).for_each(|t| f(k * self.taps + t, (k + 1) * self.taps + t));
+        }
+        let depthwise = self.depth == 1 && self.group < self.channels;
+        if self.depth.is_multiple_of(2) || depthwise {
+            return;
+        }
+        let place = |n: usize| n % self.depth * self.taps + n / self.depth;
+        for n in (1..self.depth * self.taps).step_by(2) {
+            f(place(n - 1), place(n));
+        }
     }
 
     /// Which input of all a weight is for.
@@ -135,13 +147,11 @@ impl Row {
         if !pairs {
             return;
         }
-        for k in (0..form.depth).filter(|&k| form.is_pair(channel, k)) {
-            for i in k * form.taps..(k + 1) * form.taps {
-                let j = i + form.taps;
-                let real = [self.weights[i] * inverse, self.weights[j] * inverse];
-                [self.rounded[i], self.rounded[j]] = fit([self.rounded[i], self.rounded[j]], real);
-            }
-        }
+        let Row { weights, rounded } = self;
+        form.pairs(channel, |i, j| {
+            let real = [weights[i] * inverse, weights[j] * inverse];
+            [rounded[i], rounded[j]] = fit([rounded[i], rounded[j]], real);
+        });
     }
 }
 
@@ -153,7 +163,8 @@ fn fit([a, b]: [i32; 2], real: [f32; 2]) -> [i32; 2] {
     // The nearest point of the line on which the two make just so much.
     let first = ((real[0].abs() - real[1].abs() + PAIR as f32) / 2.0).round() as i32;
     let first = first.clamp(PAIR - MOST, MOST);
-    [first * a.signum(), (PAIR - first) * b.signum()]
+    // Never more than it was: it may have been made less as part of another pair.
+    [first.min(a.abs()) * a.signum(), (PAIR - first).min(b.abs()) * b.signum()]
 }
 
 #[cfg(test)]
@@ -200,9 +211,17 @@ mod tests {
         // Three inputs each: the second group begins at an odd one.
         let form = Form { channels: 2, channel_stride: 3, depth: 3, depth_stride: 1, taps: 1, group: 1 };
         let q = Bytes::of(&[1.0; 6], &form, |_| 0.0, EXACT);
-        assert_eq!(q.values, [64, 64, 127, 127, 64, 64]);
+        assert_eq!(q.values, [64, 64, 127, 64, 64, 64]);
         let depthwise = Form { channels: 2, channel_stride: 2, depth: 1, depth_stride: 2, taps: 2, group: 1 };
         assert_eq!(Bytes::of(&[1.0; 4], &depthwise, |_| 0.0, EXACT).values, [127; 4]);
+    }
+
+    #[test]
+    fn odd_numbers_of_inputs_are_paired_tap_by_tap_too() {
+        assert_eq!(Bytes::of(&[1.0; 4], &row(1, 4), |_| 0.0, EXACT).values, [64; 4]);
+        // The last input at a tap goes with the first at the next.
+        let q = Bytes::of(&[0.0, 1.0, 0.0, 0.0, 1.0, 0.0], &row(3, 2), |_| 0.0, EXACT);
+        assert_eq!(q.values, [0, 64, 0, 0, 64, 0]);
     }
 
     #[test]

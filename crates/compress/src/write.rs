@@ -122,7 +122,8 @@ impl Writer<'_> {
 
     fn node(&mut self, op: &str, input: Vec<String>, output: &str, axis: Option<usize>) {
         let name = self.names.fresh(&format!("{output}.{op}"));
-        let mut node = NodeProto { name, op_type: op.into(), input, output: vec![output.into()], ..NodeProto::default() };
+        let mut node =
+            NodeProto { name, op_type: op.into(), input, output: vec![output.into()], ..NodeProto::default() };
         node.attribute.extend(axis.map(|axis| AttributeProto {
             name: "axis".into(),
             r#type: attribute_type::INT,
@@ -154,7 +155,8 @@ impl Writer<'_> {
                 *shift += off * means.and_then(|m| m.get(input)).copied().unwrap_or(0.0);
             });
         }
-        node.input[1] = self.integers(w, INT8, &dims, bytes.values.iter().map(|&v| v as u8).collect(), &bytes.scales, weights.axis);
+        node.input[1] =
+            self.integers(w, INT8, &dims, bytes.values.iter().map(|&v| v as u8).collect(), &bytes.scales, weights.axis);
         if weights.takes_bias && (bias.is_some() || means.is_some()) {
             let steps = |c: usize| {
                 let wanted = bias.map_or(0.0, |b| f64::from(b[c])) - shift[c];

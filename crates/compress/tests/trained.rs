@@ -99,7 +99,10 @@ fn every_method_serves() {
             (o.bias_correction, o.search_scales, o.full_range) = (false, false, true);
         });
         let report = made("vgg_wide_fashion", "fashion", 64, &options).report;
-        assert!(report.accuracy.unwrap().drop() < 5.0 && report.outputs[0].cosine.unwrap() > 0.98, "{method:?}: {report:?}");
+        assert!(
+            report.accuracy.unwrap().drop() < 5.0 && report.outputs[0].cosine.unwrap() > 0.98,
+            "{method:?}: {report:?}"
+        );
     }
 }
 

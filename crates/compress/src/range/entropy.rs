@@ -32,8 +32,7 @@ fn divergence(bins: &[(f64, f64)], low: f64, high: f64) -> Option<f64> {
     let first = bins.partition_point(|&(v, _)| v < low);
     let last = bins.partition_point(|&(v, _)| v <= high);
     let inside = bins.get(first..last).filter(|b| !b.is_empty())?;
-    let (below, above): (f64, f64) =
-        (bins[..first].iter().map(|b| b.1).sum(), bins[last..].iter().map(|b| b.1).sum());
+    let (below, above): (f64, f64) = (bins[..first].iter().map(|b| b.1).sum(), bins[last..].iter().map(|b| b.1).sum());
     let level = |v: f64| (((v - low) / (high - low) * LEVELS as f64) as usize).min(LEVELS - 1);
     // A level tells the mean of its bins, of which only those with a count can be meant.
     let (mut counts, mut sizes) = ([0f64; LEVELS], [0f64; LEVELS]);

@@ -41,8 +41,8 @@ impl<'a> Calibration<'a> {
             }
             (Source::Arrays(arrays), count)
         };
-        let plan = Batches::new(first, count, Some(args.limit_images), args.batch)
-            .map_err(|f| f.within(path.display()))?;
+        let plan =
+            Batches::new(first, count, Some(args.limit_images), args.batch).map_err(|f| f.within(path.display()))?;
         Ok(Calibration { source, count, plan })
     }
 

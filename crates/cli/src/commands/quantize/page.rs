@@ -45,7 +45,11 @@ fn cards(report: &Report) -> String {
         (
             "time on one thread",
             format!("{:.3} ms", report.ms_after),
-            format!("{:.3} ms before, {:.2} times as fast", report.ms_before, report.ms_before / report.ms_after.max(1e-9)),
+            format!(
+                "{:.3} ms before, {:.2} times as fast",
+                report.ms_before,
+                report.ms_before / report.ms_after.max(1e-9)
+            ),
         ),
     ];
     if let Some(a) = report.accuracy {

@@ -15,7 +15,10 @@ pub fn report(args: &QuantizeArgs, report: &Report, console: &Console) -> Result
     console.print(&table(report, console))?;
     let (bytes_layers, all) = quantised(report);
     let mut lines = vec![
-        format!("{bytes_layers} of {all} layers with weights and {} other nodes compute with bytes", report.other_nodes),
+        format!(
+            "{bytes_layers} of {all} layers with weights and {} other nodes compute with bytes",
+            report.other_nodes
+        ),
         format!(
             "size    {} -> {}  ({:.2} times smaller)",
             bytes(report.bytes_before as u64),
