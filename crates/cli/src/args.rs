@@ -1,8 +1,10 @@
 //! The command line: what can be said.
 
+mod quantize;
 mod values;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+pub use quantize::{MethodArg, QuantizeArgs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +63,8 @@ pub enum Command {
     Tune(TuneArgs),
     /// Accuracy of a classifier on a labelled data set
     Eval(EvalArgs),
+    /// Make a model compute with bytes, calibrated on data
+    Quantize(QuantizeArgs),
     /// The graph before and after optimisation
     Optimize(OptimizeArgs),
     /// Classify real images with a small network that comes with the command

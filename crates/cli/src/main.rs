@@ -6,6 +6,7 @@ mod commands;
 mod compute;
 mod data;
 mod exit;
+mod html;
 mod metrics;
 mod output;
 mod rank;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Some(Command::Tune(a)) => commands::tune::run(a, &console),
         Some(Command::Compare(a)) => commands::compare::run(a, &console),
         Some(Command::Eval(a)) => commands::eval::run(a, &console),
+        Some(Command::Quantize(a)) => commands::quantize::run(a, &console),
         Some(Command::Optimize(a)) => commands::optimize::run(a, &console),
         Some(Command::Demo(a)) => commands::demo::run(a, &console),
     };

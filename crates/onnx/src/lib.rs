@@ -28,3 +28,5 @@ pub use import::{Metadata, Model, import, import_model};
 pub use ops::supported_ops;
 pub use options::{ImportOptions, Limits};
 pub use tensor::read_tensor;
+#[doc(hidden)]
+pub use tensor::tensor_of;

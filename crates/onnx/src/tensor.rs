@@ -13,8 +13,15 @@ use std::{collections::HashMap, sync::Arc};
 pub fn read_tensor(bytes: Bytes) -> Result<Tensor, ImportError> {
     let limits = Limits::default();
     scan::check_tensor(&bytes, &limits)?;
-    let proto = TensorProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?;
-    TensorReader::new(&limits, None).read(&proto)
+    tensor_of(&TensorProto::decode(bytes).map_err(|e| ImportError::Decode(e.to_string()))?)
+}
+
+/// The elements of a tensor that was decoded; those in files of their own are out of reach.
+///
+/// # Errors
+/// Where shape, type and data do not fit, or the type is not supported.
+pub fn tensor_of(proto: &TensorProto) -> Result<Tensor, ImportError> {
+    TensorReader::new(&Limits::default(), None).read(proto)
 }
 
 /// What can be said of the number of an element type that is none here.

@@ -8,5 +8,6 @@ pub mod explain;
 pub mod inspect;
 pub mod optimize;
 pub mod overview;
+pub mod quantize;
 pub mod run;
 pub mod tune;

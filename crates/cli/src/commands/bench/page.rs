@@ -2,10 +2,9 @@
 
 use super::roofline::{Bound, Kernel, Layer, Resource, bound_ms, by_loss, kernels, total_ms};
 use super::{Profile, Report, tables, weights};
+use crate::html::{document, escape};
 use crate::output::{bytes, count, shape};
 use std::fmt::Write;
-
-const STYLE: &str = include_str!("page.css");
 
 /// Colours of the style sheet; kernels beyond them share the last.
 const COLOURS: usize = 10;
@@ -23,30 +22,7 @@ pub fn page(report: &Report, profile: &Profile) -> String {
         footer(profile),
     ]
     .concat();
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title} - profile</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n\
-         </html>\n"
-    )
-}
-
-/// Text that says nothing to an HTML parser, neither between tags nor within a quoted attribute.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c if c.is_control() => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
+    document(&title, "profile", &body)
 }
 
 fn colour(kernel: &str, kernels: &[Kernel<'_>]) -> usize {
@@ -277,11 +253,6 @@ fn footer(profile: &Profile) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_say_nothing_to_the_parser() {
-        assert_eq!(escape("a<b>&\"c'\0\u{1b}é"), "a&lt;b&gt;&amp;&quot;c&#39;\u{fffd}\u{fffd}é");
-    }
 
     #[test]
     fn work_has_a_unit() {

@@ -1,0 +1,104 @@
+//! `paring quantize`: a model of `f32` becomes one of bytes.
+
+mod data;
+mod page;
+mod report;
+
+use crate::args::{MethodArg, QuantizeArgs};
+use crate::compute::{self, Watchdog, images};
+use crate::data::{read_file, write};
+use crate::exit::{Exit, Failure, Result};
+use crate::output::Console;
+use data::Calibration;
+use indicatif::ProgressBar;
+use paring_compress::{Bound, Error, Method, Options, Progress, Quantized, Report, quantize};
+
+pub fn run(args: &QuantizeArgs, console: &Console) -> Result<Exit> {
+    let _watchdog = Watchdog::start(args.engine.model.time_limit());
+    let written: Vec<_> = std::iter::once(args.output.clone()).chain(args.html.clone()).collect();
+    write::check_free(&written, args.force)?;
+    let limit = compute::data_limit(&args.engine.model);
+    let bytes = read_file(&args.model_file, limit)?;
+    let (model, _) = compute::open(&args.model_file, &args.engine.model)?;
+    let samples = Calibration::open(args, model.inputs(), limit)?;
+    drop(model);
+    let options = options(args, &samples, limit)?;
+    let mut bars = Bars { console, now: None };
+    let made = quantize(bytes, &samples, &options, &mut |p| bars.show(p));
+    bars.end();
+    let Quantized { model, report, .. } = made.map_err(|e| failure(e, args))?;
+    write::write_bytes(&args.output, &model)?;
+    if let Some(file) = &args.html {
+        write::write_bytes(file, page::page(args, &report).as_bytes())?;
+    }
+    report::report(args, &report, console)?;
+    Ok(Exit::Ok)
+}
+
+fn options(args: &QuantizeArgs, samples: &Calibration<'_>, limit: usize) -> Result<Options> {
+    let mut o = Options::default();
+    o.method = match args.method {
+        MethodArg::Minmax => Method::MinMax,
+        MethodArg::Percentile => Method::Percentile(args.percentile),
+        MethodArg::Mse => Method::Mse,
+        MethodArg::Entropy => Method::Entropy,
+    };
+    o.search_scales = !args.cover_weights;
+    o.full_range = args.full_range;
+    o.bias_correction = !args.no_bias_correction;
+    let bound = args.max_drop.or(args.min_sqnr);
+    if let Some(b) = bound.filter(|b| !b.is_finite()) {
+        return Err(Failure::usage(format!("a bound of {b} is none")));
+    }
+    o.bound = args.max_drop.map(Bound::Drop).or(args.min_sqnr.map(Bound::Sqnr));
+    if let Some(file) = &args.labels {
+        let labels = images::read_labels(file, limit)?;
+        if labels.len() != samples.count() {
+            return Err(Failure::usage(format!("{} samples, but {} labels", samples.count(), labels.len())));
+        }
+        o.labels = Some(labels);
+    }
+    o.run = compute::options(&args.engine);
+    Ok(o)
+}
+
+fn failure(e: Error, args: &QuantizeArgs) -> Failure {
+    let exit = match e {
+        Error::Model(e) => return Failure::from(e).within(args.model_file.display()),
+        Error::Opset(_) => Exit::Unsupported,
+        Error::Bound => Exit::Failure,
+        Error::Data(why) => return Failure::usage(format!("{}: {why}", args.calibration.display())),
+        _ => Exit::Usage,
+    };
+    Failure::new(exit, e.to_string())
+}
+
+/// A bar for each step of the work.
+struct Bars<'a> {
+    console: &'a Console,
+    now: Option<(&'static str, ProgressBar)>,
+}
+
+impl Bars<'_> {
+    fn show(&mut self, p: Progress) {
+        if self.now.as_ref().is_none_or(|(step, _)| *step != p.step) {
+            self.end();
+            self.now = Some((p.step, self.console.progress(p.of as u64, p.step)));
+        }
+        if let Some((_, bar)) = &self.now {
+            bar.set_length(p.of as u64);
+            bar.set_position(p.done as u64);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((_, bar)) = self.now.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Layers that compute with bytes, of all with weights.
+fn quantised(report: &Report) -> (usize, usize) {
+    (report.layers.iter().filter(|l| !l.float).count(), report.layers.len())
+}
