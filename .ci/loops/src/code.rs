@@ -77,9 +77,10 @@ fn touches_stack(i: &Instruction, framed: bool) -> bool {
     i.is_stack_instruction() || slot && (base == Register::RSP || framed && base == Register::RBP)
 }
 
-/// A product added to a sum that stays where it is. Polynomials take the other forms, in which a factor goes.
+/// A product added to a sum that stays where it is, or products of words, whose sum is added next. Polynomials take the
+/// other forms, in which a factor goes.
 fn is_multiply_add(i: &Instruction) -> bool {
-    let sums = matches!(i.mnemonic(), Mnemonic::Vfmadd231ps | Mnemonic::Vfnmadd231ps);
+    let sums = matches!(i.mnemonic(), Mnemonic::Vfmadd231ps | Mnemonic::Vfnmadd231ps | Mnemonic::Vpmaddwd);
     sums && i.op0_kind() == OpKind::Register && (i.op0_register().is_ymm() || i.op0_register().is_zmm())
 }
 
