@@ -11,6 +11,7 @@ mod epilogue;
 mod fft;
 pub mod fully_connected;
 mod gemm;
+mod half;
 mod im2col;
 mod matmul;
 pub mod panel;
@@ -104,6 +105,9 @@ kernels! {
         depthwise::Depthwise: "conv_depthwise_f32",
             "Depthwise convolution on blocks of eight channels: inputs reused over columns, weights in registers",
             ["Conv"], Reassociated;
+        half::DenseHalf: "dense_half_f32",
+            "Product of one row with a constant matrix in half precision, made single precision as it is loaded",
+            ["Dense"], Reduced;
         unpacked::Unpacked: "dense_unpacked_f32",
             "Product of one row with a constant matrix, read where it lies: eight dot products at once",
             ["Dense"], Reassociated;

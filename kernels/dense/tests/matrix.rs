@@ -6,7 +6,8 @@ use paring_core::{
     DType, Op, broadcast,
     op::{DenseAttrs, EpiOp},
 };
-use paring_kernel::{Operand, Problem};
+use paring_dense::KERNELS;
+use paring_kernel::{Numerics, Operand, Problem};
 use support::*;
 
 fn problem(op: Op, inputs: Vec<Option<Operand>>, y: &[usize], epilogue: Vec<EpiOp>) -> Problem {
@@ -73,6 +74,25 @@ fn fully_connected_layers() {
     assert!(check_dense(&mut r, &[2], 1024, 300) > 0);
     assert!(check_dense(&mut r, &[1], 25088, 130) > 0);
     assert!(check_dense(&mut r, &[5], 25088, 20) > 0);
+}
+
+/// Half precision rounds every weight by at most one part in 2,048, so a sum of many is off by a few of those of its root
+/// mean square; and nothing but fast numerics asks for that.
+#[test]
+fn weights_in_half_precision() {
+    let mut r = Random(11);
+    for (k, n) in [(64, 10), (33, 100), (1, 1), (2048, 1000), (512, 65)] {
+        let (x, w) = (r.floats(k), r.weights(k * n, k));
+        let sums = product(&x, &w, 1, k, n);
+        let inputs = vec![Some(operand(&[1, k], &x, false)), Some(operand(&[k, n], &w, true))];
+        let mut p = problem(Op::Dense(DenseAttrs { transposed: false }), inputs, &[1, n], vec![]);
+        let data = [x, w];
+        let machine = paring_simd::machine();
+        let halves = KERNELS.iter().filter(|k| k.descriptor().name.starts_with("dense_half_f32"));
+        assert!(halves.into_iter().all(|k| k.offers(&p, &machine, &mut vec![]).is_err()));
+        p.numerics = Numerics::Fast;
+        assert!(check_within(&p, &data, &["dense_half_f32"], 2e-3, |_| sums.clone()) > 0);
+    }
 }
 
 fn check_matmul(r: &mut Random, a: &[usize], b: &[usize]) -> usize {

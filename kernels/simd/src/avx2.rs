@@ -172,6 +172,11 @@ impl Simd for Avx2 {
         unsafe { _mm256_loadu_ps(p) }
     }
     #[inline(always)]
+    unsafe fn load_halves(self, p: *const u16) -> __m256 {
+        // SAFETY: the token proves F16C; the caller promises eight readable elements.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m256) {
         // SAFETY: the caller promises eight writable elements.
         unsafe { _mm256_storeu_ps(p, v) }

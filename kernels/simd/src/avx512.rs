@@ -110,6 +110,11 @@ impl Simd for Avx512 {
         unsafe { self.0.load(p) }
     }
     #[inline(always)]
+    unsafe fn load_halves(self, p: *const u16) -> __m256 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.load_halves(p) }
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: __m256) {
         // SAFETY: the caller's promise.
         unsafe { self.0.store(p, v) }

@@ -157,6 +157,12 @@ pub trait Simd: Bytes + Send + Sync + 'static {
     /// `p` must be valid for reads of eight `f32`; any alignment.
     unsafe fn load(self, p: *const f32) -> Self::V;
 
+    /// Eight elements of half precision, as bits.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of eight `u16`; any alignment.
+    unsafe fn load_halves(self, p: *const u16) -> Self::V;
+
     /// Stores eight elements.
     ///
     /// # Safety

@@ -171,6 +171,12 @@ impl Simd for Portable {
         f32x8::new(unsafe { p.cast::<[f32; 8]>().read_unaligned() })
     }
     #[inline(always)]
+    unsafe fn load_halves(self, p: *const u16) -> f32x8 {
+        // SAFETY: the caller promises eight readable elements.
+        let bits = unsafe { p.cast::<[u16; 8]>().read_unaligned() };
+        f32x8::new(bits.map(|b| half::f16::from_bits(b).to_f32()))
+    }
+    #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: f32x8) {
         // SAFETY: the caller promises eight writable elements.
         unsafe { p.cast::<[f32; 8]>().write_unaligned(v.to_array()) }

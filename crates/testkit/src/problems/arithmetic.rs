@@ -2,7 +2,7 @@
 
 use super::{In, Maker, Rng, given, known, types};
 use paring_core::{
-    Op,
+    Op, Tensor,
     op::{
         Act, Binary, CastAttrs, ConvAttrs, ConvTransposeAttrs, DenseAttrs, EinsumAttrs, GlobalPool, MaxUnpoolAttrs,
         Padding, PoolAttrs, PoolKind, QuantizeAttrs, RoiAlignAttrs, Unary,
@@ -139,6 +139,17 @@ fn dense(m: &mut Maker) {
             m.add_fused(Op::Dense(DenseAttrs { transposed }), inputs, None);
         }
     }
+    // Weights that half precision holds.
+    for (k, n, transposed) in [(37, 21, true), (64, 100, false)] {
+        let w = if transposed { vec![n, k] } else { vec![k, n] };
+        let halves = move |rng: &mut Rng| {
+            let w = rng.integers(&w, -512, 512);
+            let values: Vec<f32> = w.to_f64s().expect("integers").iter().map(|&v| v as f32 / 256.0).collect();
+            known(Tensor::new(w.shape(), &values).expect("a small tensor"))
+        };
+        let inputs = move |rng: &mut Rng| vec![given(rng.floats(&[1, k])), halves(rng)];
+        m.add_fused(Op::Dense(DenseAttrs { transposed }), inputs, None);
+    }
     let x = m.rng.floats(&[2, 3, 20]);
     let w = m.rng.floats(&[20, 9]);
     m.add1(Op::Dense(DenseAttrs { transposed: false }), vec![given(x), known(w)]);
@@ -219,7 +230,7 @@ fn unpool(m: &mut Maker) {
             let (row, column) = (2 * row as i64 + corner / 2, 2 * column as i64 + corner % 2);
             (plane * 4 * h * w) as i64 + row * 2 * w as i64 + column
         });
-        let places = paring_core::Tensor::new(&shape, &places.collect::<Vec<i64>>()).expect("a small tensor");
+        let places = Tensor::new(&shape, &places.collect::<Vec<i64>>()).expect("a small tensor");
         let attrs = MaxUnpoolAttrs { kernel: vec![2; 2], stride: vec![2; 2], before: vec![0; 2], after: vec![0; 2] };
         let x = m.rng.floats(&shape);
         m.add1(Op::MaxUnpool(attrs), vec![given(x), given(places)]);
@@ -238,8 +249,8 @@ fn roi_align(m: &mut Maker) {
         };
         let x = m.rng.floats(&[2, 3, 9, 9]);
         let boxes = [1.0, 1.0, 6.0, 7.5, 0.0, 2.0, 4.5, 5.0f32];
-        let boxes = paring_core::Tensor::new(&[2, 4], &boxes).expect("a small tensor");
-        let images = paring_core::Tensor::from_i64s(&[0, 1]);
+        let boxes = Tensor::new(&[2, 4], &boxes).expect("a small tensor");
+        let images = Tensor::from_i64s(&[0, 1]);
         m.add1(Op::RoiAlign(attrs), vec![given(x), given(boxes), given(images)]);
     }
 }
