@@ -40,7 +40,8 @@ fn fold(index: &Index<'_>, nodes: &[NodeProto], names: &mut Names, at: usize, co
     let bn = &nodes[norm];
     let used = bn.output.iter().filter(|o| !o.is_empty()).count();
     let plain = bn.op_type == "BatchNormalization" && is_standard(bn) && int(bn, "training_mode", 0) == 0 && used == 1;
-    if !plain || bn.input.first() != conv.output.first() {
+    let first = bn.output.first().is_some_and(|o| !o.is_empty());
+    if !plain || !first || bn.input.first() != conv.output.first() {
         return None;
     }
     let (mut weights, dims) = index.floats(operand(conv, 1)?)?;
@@ -68,4 +69,62 @@ fn fold(index: &Index<'_>, nodes: &[NodeProto], names: &mut Names, at: usize, co
     let weights = floats_tensor(&name, &dims, &weights);
     let name = names.fresh(&format!("{}.bias", operand(conv, 1)?));
     Some(Fold { conv: at, norm, weights, bias: floats_tensor(&name, &[channels], &bias) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::title;
+    use paring_onnx::proto::GraphProto;
+
+    fn node(op: &str, input: &[&str], output: &str) -> NodeProto {
+        NodeProto {
+            op_type: op.into(),
+            input: input.iter().map(|i| (*i).into()).collect(),
+            output: vec![output.into()],
+            ..NodeProto::default()
+        }
+    }
+
+    /// A convolution of two channels with a batch norm, its output read by as many more nodes.
+    fn net(readers: usize, variance: f32) -> Net {
+        let mut net = Net::of(GraphProto::default());
+        net.graph.node = vec![
+            node("Conv", &["x", "w"], "c"),
+            node("BatchNormalization", &["c", "scale", "shift", "mean", "variance"], "y"),
+        ];
+        net.graph.node.extend((0..readers).map(|i| node("Relu", &["c"], &format!("r{i}"))));
+        net.graph.initializer = vec![
+            floats_tensor("w", &[2, 1, 1, 2], &[1.0, 2.0, 3.0, 4.0]),
+            floats_tensor("scale", &[2], &[2.0, 1.0]),
+            floats_tensor("shift", &[2], &[0.5, -1.0]),
+            floats_tensor("mean", &[2], &[1.0, 3.0]),
+            floats_tensor("variance", &[2], &[4.0 - 1e-5, variance]),
+        ];
+        net
+    }
+
+    #[test]
+    fn a_norm_becomes_weights_and_bias() {
+        let mut net = net(0, 0.25 - 1e-5);
+        fold_batch_norms(&mut net);
+        let [conv] = &net.graph.node[..] else { panic!("{:?}", net.graph.node) };
+        assert_eq!((conv.op_type.as_str(), title(conv), net.graph.initializer.len()), ("Conv", "y", 2));
+        let index = Index::of(&net.graph);
+        let near = |i: usize, want: &[f32]| {
+            let (found, _) = index.floats(&conv.input[i]).expect("a constant");
+            assert!(found.iter().zip(want).all(|(f, w)| (f - w).abs() < 1e-5), "{found:?}");
+        };
+        near(1, &[1.0, 2.0, 6.0, 8.0]);
+        near(2, &[-0.5, -7.0]);
+    }
+
+    #[test]
+    fn norms_stay_where_others_read_the_convolution_or_nonsense_would_come_out() {
+        for (readers, variance) in [(1, 1.0), (0, -1.0), (0, f32::NAN)] {
+            let mut net = net(readers, variance);
+            fold_batch_norms(&mut net);
+            assert_eq!(net.graph.node.len(), 2 + readers, "{readers} {variance}");
+        }
+    }
 }

@@ -134,7 +134,7 @@ fn right(session: &Session, labels: &[i64]) -> Result<usize> {
 pub fn time(model: Vec<u8>, samples: &dyn Samples, options: &paring::Options) -> Result<f64> {
     /// Runs at the least and at most, and how long those beyond the least may take.
     const RUNS: (usize, usize) = (5, 200);
-    const LONG: Duration = Duration::from_millis(500);
+    const LONG: Duration = Duration::from_millis(200);
     let mut session = Model::from_vec(model)?.session(&options.clone().with_threads(1))?;
     let inputs = session.inputs().to_vec();
     run(&mut session, &batch(samples, 0, &inputs)?)?;

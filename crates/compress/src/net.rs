@@ -28,6 +28,12 @@ impl Net {
         Ok(Net { model, graph })
     }
 
+    /// A graph without a model about it.
+    #[cfg(test)]
+    pub fn of(graph: GraphProto) -> Net {
+        Net { model: ModelProto::default(), graph }
+    }
+
     /// The bytes of a file.
     pub fn encode(&self) -> Vec<u8> {
         ModelProto { graph: Some(self.graph.clone()), ..self.model.clone() }.encode_to_vec()

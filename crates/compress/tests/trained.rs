@@ -147,3 +147,26 @@ fn the_same_data_makes_the_same_file() {
     let once = || made("resnet_s_mnist", "mnist", 8, &single()).model;
     assert_eq!(once(), once());
 }
+
+/// Damaged models are refused or quantised, whatever they are by then; they are no reason to panic.
+#[test]
+fn damage_is_survived() {
+    let (rounds, images) = (if slow_tests() { 400 } else { 20 }, Images::of("mnist", 1));
+    let whole = trained::model("resnet_s_mnist").unwrap();
+    let mut state = 1u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for _ in 0..rounds {
+        let mut model = whole.clone();
+        // The nodes are at the beginning, the weights, of which most damage is none, after them.
+        for _ in 0..1 + next(3) {
+            let at = next(12_000);
+            model[at] ^= 1 << next(8);
+        }
+        refused += usize::from(quantize(model, &images, &single(), &mut |_| {}).is_err());
+    }
+    assert!(refused > 0, "{rounds} rounds did no harm");
+}

@@ -11,6 +11,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("paring explain MODEL", "why each layer runs the way it does"),
     ("paring compare A B", "whether two models, or recorded outputs, agree"),
     ("paring eval MODEL --data X --labels Y", "accuracy on a data set"),
+    ("paring quantize MODEL --calibration X -o Q", "a model that computes with bytes"),
     ("paring optimize MODEL --dump", "the graph before and after optimisation"),
 ];
 

@@ -3,7 +3,7 @@
 /// Bins of a histogram.
 pub const BINS: usize = 2048;
 
-/// Counts in [`BINS`] bins of equal width, which double whenever a value lies outside. Zeros are counted apart: they are
+/// Counts in 2,048 bins of equal width, which double whenever a value lies outside. Zeros are counted apart: they are
 /// exact in any quantisation, and after a ReLU half of all there is.
 #[derive(Clone, Debug)]
 pub struct Histogram {
