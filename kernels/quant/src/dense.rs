@@ -3,12 +3,12 @@
 use crate::{
     family::{Family, rate},
     finish::{self, Epilogue, Finish, Place},
-    operand::{Bytes, Channels, integer},
+    operand::{Bytes, Channels},
     rows::{self, Count, Layout as RowLayout, QUAD, Rows},
     tile::{self, Panel},
 };
 use core::ops::Range;
-use paring_core::Layout;
+use paring_core::{DType, Layout, Tensor};
 use paring_dense::{
     fully_connected::Extent,
     panel::{Columns, columns},
@@ -48,42 +48,47 @@ impl Plan {
         Ok(Plan { panels: columns(extent.columns, 1), extent, x, channels })
     }
 
-    /// Calls `f` with each four weights of every column of a panel.
-    fn each_quad(&self, w: &impl Fn(usize) -> i32, c: &Columns, mut f: impl FnMut(usize, &mut [[i32; QUAD]])) {
-        let Extent { depth, columns, transposed, .. } = self.extent;
-        let mut quad = vec![[0; QUAD]; c.width()];
-        for (index, first) in (0..depth).step_by(QUAD).enumerate() {
-            quad.fill([0; QUAD]);
-            for (lane, to) in quad[..c.lanes].iter_mut().enumerate() {
-                let n = c.first + lane;
-                for k in first..depth.min(first + QUAD) {
-                    let at = if transposed { n * depth + k } else { k * columns + n };
-                    to[k - first] = w(at) - self.channels.zero_point[n];
+    /// Weights of a panel at [four of the sum][column][one of the four].
+    fn panel(&self, w: &Tensor, c: &Columns) -> Vec<[i32; QUAD]> {
+        let (Extent { depth, columns, transposed, .. }, width) = (self.extent, c.width());
+        let mut panel = vec![[0; QUAD]; depth.div_ceil(QUAD) * width];
+        let (bytes, signed) = (w.bytes(), w.dtype() == DType::I8);
+        let integer = |byte: u8| if signed { i32::from(byte as i8) } else { i32::from(byte) };
+        for lane in 0..c.lanes {
+            let (n, zero) = (c.first + lane, self.channels.zero_point[c.first + lane]);
+            if transposed {
+                for (i, four) in bytes[n * depth..][..depth].chunks(QUAD).enumerate() {
+                    for (to, &byte) in panel[i * width + lane].iter_mut().zip(four) {
+                        *to = integer(byte) - zero;
+                    }
                 }
+                continue;
             }
-            f(index, &mut quad);
+            for k in 0..depth {
+                panel[k / QUAD * width + lane][k % QUAD] = integer(bytes[k * columns + n]) - zero;
+            }
         }
+        panel
     }
 
     fn rows(&self, p: &Problem) -> Result<Rows, KernelError> {
         let w = p.constant(1).ok_or_else(|| KernelError::Problem("the matrix is not constant".into()))?;
-        let w = integer(w);
         let mut rows = Rows::default();
         for c in &self.panels {
             rows.panel(c.width());
-            self.each_quad(&w, c, |index, quad| rows.push(index as u32, quad));
+            let mut panel = self.panel(w, c);
+            for (index, quad) in panel.chunks_exact_mut(c.width()).enumerate() {
+                rows.push(index as u32, quad);
+            }
         }
         Ok(rows)
     }
 
     /// Bytes of packed [rows](Plan::rows), counted without packing them.
     fn packed_bytes(&self, p: &Problem) -> Option<usize> {
-        let w = integer(p.constant(1)?);
-        let mut count = Count::default();
+        let (w, mut count) = (p.constant(1)?, Count::default());
         for c in &self.panels {
-            let mut rows = 0;
-            self.each_quad(&w, c, |_, quad| rows += rows::needed(quad));
-            count.panel(c.width(), rows);
+            count.panel(c.width(), self.panel(w, c).chunks_exact(c.width()).map(rows::needed).sum());
         }
         Some(count.bytes())
     }

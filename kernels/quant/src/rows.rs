@@ -41,6 +41,12 @@ impl Rows {
         self.sums.resize(self.sums.len() + width, 0);
     }
 
+    /// Begins a row for the inputs at `source`.
+    fn begin(&mut self, source: u32) {
+        self.sources.push(source);
+        *self.counts.last_mut().expect("a panel was begun") += 1;
+    }
+
     /// Adds what `quad`, four weights for each column of the panel, takes to multiply the inputs at `source`.
     pub fn push(&mut self, source: u32, quad: &mut [[i32; QUAD]]) {
         let width = quad.len();
@@ -48,9 +54,13 @@ impl Rows {
         for (sum, w) in self.sums[at..].iter_mut().zip(quad.iter()) {
             *sum += w.iter().sum::<i32>();
         }
+        if fits_one(quad) && quad.iter().any(|w| *w != [0; QUAD]) {
+            self.begin(source);
+            self.weights.extend(quad.iter().flatten().map(|&w| w as i8));
+            return;
+        }
         while quad.iter().flatten().any(|&w| w != 0) {
-            self.sources.push(source);
-            *self.counts.last_mut().expect("a panel was begun") += 1;
+            self.begin(source);
             for w in quad.iter_mut() {
                 let ([a, b], [left_a, left_b]) = split(w[0], w[1]);
                 let ([c, d], [left_c, left_d]) = split(w[2], w[3]);
@@ -62,8 +72,7 @@ impl Rows {
 
     /// Adds a row of words: two weights for each column, for the inputs at `source`.
     pub fn push_words(&mut self, source: u32, pair: impl Iterator<Item = [i32; 2]>) {
-        self.sources.push(source);
-        *self.counts.last_mut().expect("a panel was begun") += 1;
+        self.begin(source);
         for word in pair.flatten() {
             self.weights.extend((word as i16).to_le_bytes().map(|b| b as i8));
         }
@@ -91,8 +100,18 @@ impl Rows {
     }
 }
 
+/// Whether one row holds a quad.
+fn fits_one(quad: &[[i32; QUAD]]) -> bool {
+    // Unlike signs never exceed a byte's range where like ones do not exceed 127 together.
+    let fits = |a: i32, b: i32| a.abs() + b.abs() <= 127;
+    quad.iter().all(|w| fits(w[0], w[1]) && fits(w[2], w[3]))
+}
+
 /// Rows that [`Rows::push`] makes of a quad.
 pub fn needed(quad: &[[i32; QUAD]]) -> usize {
+    if fits_one(quad) {
+        return usize::from(quad.iter().any(|w| *w != [0; QUAD]));
+    }
     let pair = |mut a: i32, mut b: i32| {
         let mut rows = 0;
         while (a, b) != (0, 0) {
