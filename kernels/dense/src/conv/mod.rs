@@ -1,6 +1,6 @@
 //! Convolution and transposed convolution by one engine.
 //!
-//! A [`Lowered`] problem is a set of phases, each a grid of output pixels and a list of taps. A convolution has one
+//! A `Lowered` problem is a set of phases, each a grid of output pixels and a list of taps. A convolution has one
 //! phase; a transposed one has as many as its strides multiply to, each of them a plain convolution with stride 1
 //! (the sub-pixel form: no output is written twice, no input is widened with zeros).
 
