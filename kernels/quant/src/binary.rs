@@ -101,28 +101,31 @@ impl Family for Binary {
             Layout::Plain => (Eights::plain(shape.iter().product()), 1),
             _ => (Eights::blocked(&shape), shape[2..].iter().product()),
         };
-        let sum = Sum::of(&plan);
-        Ok(Box::new(Run { s, plan, sum, eights, plane }))
+        let direct = Direct::of(&plan);
+        Ok(Box::new(Run { s, plan, direct, eights, plane }))
     }
 }
 
-/// A sum or difference of bytes that become bytes, with no more than bounds after it, in the units of the latter.
-struct Sum {
+/// A sum, difference or product of bytes that become bytes, with no more than bounds after it, in the units of the
+/// latter.
+struct Direct {
     signed: [bool; 2],
-    factors: [f32; 2],
-    shift: f32,
+    of: Arithmetic,
     how: Narrow,
 }
 
-impl Sum {
-    fn of(plan: &Plan) -> Option<Sum> {
+#[derive(Clone, Copy)]
+enum Arithmetic {
+    /// `factors[0] a + factors[1] b + shift`.
+    Sum { factors: [f32; 2], shift: f32 },
+    /// `factor (a - zeros[0]) (b - zeros[1])`.
+    Product { factor: f32, zeros: [f32; 2] },
+}
+
+impl Direct {
+    fn of(plan: &Plan) -> Option<Direct> {
         let (Kind::Bytes(a), Kind::Bytes(b), Kind::Bytes(y)) = (plan.operands[0], plan.operands[1], plan.out) else {
             return None;
-        };
-        let sign = match plan.kind {
-            op::Binary::Add => 1.0,
-            op::Binary::Sub => -1.0,
-            _ => return None,
         };
         let (lo, hi) = match plan.acts[..] {
             [] => (f32::NEG_INFINITY, f32::INFINITY),
@@ -130,20 +133,33 @@ impl Sum {
             [Act::Clamp { lo, hi }] => (lo, hi),
             _ => return None,
         };
-        let factors = [a.scale / y.scale, sign * b.scale / y.scale];
-        let shift = -(factors[0] * a.zero_point as f32 + factors[1] * b.zero_point as f32);
-        let small = factors.iter().all(|f| f.abs() < 1e6) && plan.spread == [Spread::Same; 2];
-        let (zero, (least, largest)) = (y.zero_point as f32, y.range());
-        let bound = |v: f32| ((v / y.scale).clamp(least - zero, largest - zero).round_ties_even() + zero) as i16;
+        let zeros = [a.zero_point as f32, b.zero_point as f32];
+        let (of, largest) = match plan.kind {
+            op::Binary::Add | op::Binary::Sub => {
+                let sign = if plan.kind == op::Binary::Sub { -1.0 } else { 1.0 };
+                let factors = [a.scale / y.scale, sign * b.scale / y.scale];
+                let shift = -(factors[0] * zeros[0] + factors[1] * zeros[1]);
+                (Arithmetic::Sum { factors, shift }, factors[0].max(factors[1].abs()))
+            }
+            op::Binary::Mul => {
+                let factor = a.scale * b.scale / y.scale;
+                (Arithmetic::Product { factor, zeros }, factor * 256.0)
+            }
+            _ => return None,
+        };
+        let (zero, (least, most)) = (y.zero_point as f32, y.range());
+        let bound = |v: f32| ((v / y.scale).clamp(least - zero, most - zero).round_ties_even() + zero) as i16;
         let how = Narrow { zero: y.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: y.signed };
-        small.then_some(Sum { signed: [a.signed, b.signed], factors, shift, how })
+        // Results must be integers of 32 bits before they are bounded.
+        let spread = plan.spread[0] == Spread::Same && plan.spread[1] != Spread::One;
+        (largest < 1e6 && spread).then_some(Direct { signed: [a.signed, b.signed], of, how })
     }
 }
 
 struct Run<S> {
     s: S,
     plan: Plan,
-    sum: Option<Sum>,
+    direct: Option<Direct>,
     eights: Eights,
     /// Eights that one eight of an operand for each channel serves.
     plane: usize,
@@ -185,8 +201,8 @@ impl<E: Simd> Task for Stretch<'_, E> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let run = self.run;
-        if let Some(sum) = &run.sum {
-            return self.sums(s, sum);
+        if let Some(direct) = &run.direct {
+            return self.directly(s, direct);
         }
         // No function of a function here: it would not be compiled for the instructions of `S`.
         macro_rules! all {
@@ -210,38 +226,65 @@ impl<E: Simd> Task for Stretch<'_, E> {
 }
 
 impl<E: Simd> Stretch<'_, E> {
-    /// Weighted sums of bytes, two eights at once where both are whole.
+    /// Bytes to bytes, two eights at once where both are whole.
     #[inline(always)]
-    fn sums<S: Simd>(&self, s: S, sum: &Sum) {
+    fn directly<S: Simd>(&self, s: S, direct: &Direct) {
         let (run, y) = (self.run, self.y.as_ptr());
-        let (a, b, c) = (s.splat(sum.factors[0]), s.splat(sum.factors[1]), s.splat(sum.shift));
-        let (x, signed) = ([self.x[0].as_ptr(), self.x[1].as_ptr()], sum.signed);
-        macro_rules! at {
-            ($i:expr) => {{
-                // SAFETY: operands were checked to hold all eights.
-                let (p, q) = unsafe {
-                    (s.load_bytes(x[0].add($i * LANES), signed[0]), s.load_bytes(x[1].add($i * LANES), signed[1]))
-                };
-                s.mul_add(p, a, s.mul_add(q, b, c))
+        let (x, signed) = ([self.x[0].as_ptr(), self.x[1].as_ptr()], direct.signed);
+        let same = run.plan.spread[1] == Spread::Same;
+        // No function of a function here: it would not be compiled for the instructions of `S`.
+        macro_rules! eights {
+            (|$p:ident, $q:ident| $value:expr) => {{
+                macro_rules! at {
+                    ($i:expr) => {{
+                        let second = if same { $i } else { $i / run.plane };
+                        // SAFETY: operands were checked to hold all eights that they are read for.
+                        let ($p, $q) = unsafe {
+                            (
+                                s.load_bytes(x[0].add($i * LANES), signed[0]),
+                                s.load_bytes(x[1].add(second * LANES), signed[1]),
+                            )
+                        };
+                        $value
+                    }};
+                }
+                let mut i = self.first;
+                while i < self.end {
+                    let whole = run.eights.whole(i, self.end);
+                    while i + 2 <= whole {
+                        let bytes = s.narrow([at!(i), at!(i + 1)], direct.how);
+                        // SAFETY: as above; every task has its own eights.
+                        unsafe { y.add(i * LANES).cast::<[u64; 2]>().write_unaligned(bytes) };
+                        i += 2;
+                    }
+                    if i < whole {
+                        let bytes = s.narrow([at!(i); 2], direct.how);
+                        // SAFETY: as above.
+                        unsafe { y.add(i * LANES).cast::<u64>().write_unaligned(bytes[0]) };
+                        i += 1;
+                    }
+                    if i < self.end && i == whole {
+                        let (n, room) = run.eights.at(i);
+                        let (a, b) = (self.load(s, 0, i, n), self.load(s, 1, i, n));
+                        let v = match run.plan.kind {
+                            op::Binary::Sub => s.sub(a, b),
+                            op::Binary::Mul => s.mul(a, b),
+                            _ => s.add(a, b),
+                        };
+                        self.finish(s, i, v, n, room);
+                        i += 1;
+                    }
+                }
             }};
         }
-        let mut i = self.first;
-        while i < self.end {
-            let whole = run.eights.whole(i, self.end);
-            while i + 2 <= whole {
-                let bytes = s.narrow([at!(i), at!(i + 1)], sum.how);
-                // SAFETY: as above; every task has its own eights.
-                unsafe { y.add(i * LANES).cast::<[u64; 2]>().write_unaligned(bytes) };
-                i += 2;
+        match direct.of {
+            Arithmetic::Sum { factors, shift } => {
+                let (a, b, c) = (s.splat(factors[0]), s.splat(factors[1]), s.splat(shift));
+                eights!(|p, q| s.mul_add(p, a, s.mul_add(q, b, c)));
             }
-            if i < self.end {
-                let (n, room) = run.eights.at(i);
-                let v = match run.plan.kind {
-                    op::Binary::Sub => s.sub(self.load(s, 0, i, n), self.load(s, 1, i, n)),
-                    _ => s.add(self.load(s, 0, i, n), self.load(s, 1, i, n)),
-                };
-                self.finish(s, i, v, n, room);
-                i += 1;
+            Arithmetic::Product { factor, zeros } => {
+                let (a, b, c) = (s.splat(zeros[0]), s.splat(zeros[1]), s.splat(factor));
+                eights!(|p, q| s.mul(s.mul(s.sub(p, a), s.sub(q, b)), c));
             }
         }
     }
