@@ -69,10 +69,11 @@ fn weights(rng: &mut Rng, shape: &[usize], axis: usize) -> Tensor {
     }
 }
 
-/// A step that quantises results which are about `around` in size.
+/// A step that quantises results which are about `around` in size, by a scale that leaves few of them half-way between two
+/// bytes.
 fn quantise(rng: &mut Rng, around: f32) -> EpiOp {
     let to = rng.pick(&TYPES);
-    EpiOp::Quantize { to, scale: around / 60.0, zero_point: parameters(rng, to).1 }
+    EpiOp::Quantize { to, scale: around / 61.7, zero_point: parameters(rng, to).1 }
 }
 
 /// The problem with results in `f32` and quantised, with and without steps before.
