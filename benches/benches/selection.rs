@@ -7,7 +7,7 @@
 //! - a part of `model/layer`, to take only those;
 //! - `--times FILE`: take times from there where it has them, and write all back: a changed formula is then judged
 //!   without measuring again, and without the noise of that;
-//! - `--calibration FILE`: estimate with what `paring tune --machine` measured.
+//! - `--rates FILE`: estimate with what `paring tune --machine` measured.
 
 use paring::{Calibration, DimInfo, IoInfo, Model, Options, TunedLayer, Tuning, machine_name};
 use paring_testkit::zoo;
@@ -58,7 +58,7 @@ impl Args {
                 // Cargo says this to every benchmark.
                 "--bench" => {}
                 "--times" => parsed.times = Some(file()?),
-                "--calibration" => parsed.calibration = Some(file()?),
+                "--rates" => parsed.calibration = Some(file()?),
                 option if option.starts_with('-') => return Err(format!("no option is called {option}")),
                 _ => parsed.filter = arg,
             }

@@ -115,7 +115,7 @@ pub struct EngineArgs {
     pub tuning: Option<Arc<paring::Tuning>>,
     /// Estimate with the caches and rates in this file, which `paring tune --machine` wrote on this machine
     #[arg(long, value_name = "FILE", help_heading = "Engine", value_parser = parse_calibration)]
-    pub calibration: Option<paring::Calibration>,
+    pub rates: Option<paring::Calibration>,
     /// Do not use kernels of these names
     #[arg(long, value_name = "NAME,..", help_heading = "Engine", value_delimiter = ',')]
     pub exclude_kernels: Vec<String>,
@@ -358,7 +358,7 @@ pub struct OptimizeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  paring tune model.onnx\n  paring tune model.onnx -o machine.tuning --append\n  \
                         paring bench model.onnx --tuning model.tuning\n  paring tune --machine\n  \
-                        paring bench model.onnx --calibration machine.json")]
+                        paring bench model.onnx --rates machine.json")]
 pub struct TuneArgs {
     /// The model
     #[arg(required_unless_present = "machine")]

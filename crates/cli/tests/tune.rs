@@ -71,7 +71,7 @@ fn the_machine_is_measured_used_and_checked() {
         let costs = layers.iter().filter(|l| l["macs"].as_u64() > Some(0)).filter_map(|l| l["cost_us"].as_f64());
         costs.sum::<f64>()
     };
-    let (typical, slowed) = (cost(&["explain", &m, "--json"]), cost(&["explain", &m, "--calibration", &f, "--json"]));
+    let (typical, slowed) = (cost(&["explain", &m, "--json"]), cost(&["explain", &m, "--rates", &f, "--json"]));
     assert!(typical > 0.0 && slowed > 100.0 * typical, "{typical} {slowed}");
 
     // What is of another machine, or no number, is refused by name.
@@ -81,7 +81,7 @@ fn the_machine_is_measured_used_and_checked() {
         ("\"gmac_per_s\":0.05", "\"gmac_per_s\":NaN", "expected"),
     ] {
         std::fs::write(&file, slow.to_string().replace(from, to)).expect("a file");
-        let (_, refusal) = expect(2, &["run", &m, "--random", "--calibration", &f]);
+        let (_, refusal) = expect(2, &["run", &m, "--random", "--rates", &f]);
         assert!(refusal.contains(why), "{why}: {refusal}");
     }
 }

@@ -59,7 +59,7 @@ pub fn options(args: &EngineArgs) -> Options {
     o.limits = limits(&args.model);
     o.max_memory = args.model.memory_limit();
     o.tuning = args.tuning.clone();
-    o.calibration = args.calibration.clone();
+    o.calibration = args.rates.clone();
     o
 }
 

@@ -43,7 +43,7 @@ fn report(file: &Path, measured: &Calibration, console: &Console) -> Result<()> 
     }
     console.print(&grid.text())?;
     console.print(&format!(
-        "{} in {}; use it with --calibration {}\n",
+        "{} in {}; use it with --rates {}\n",
         paring::machine_name(),
         file.display(),
         file.display()
