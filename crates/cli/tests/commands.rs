@@ -9,12 +9,12 @@ use tempfile::tempdir;
 fn no_arguments_give_an_overview() {
     let (text, errors) = expect::<&str>(0, &[]);
     assert!(text.contains("paring demo") && text.contains("--json") && errors.is_empty());
-    assert!(json(0, &["--json"])["commands"].as_array().is_some_and(|c| c.len() == 8));
+    assert!(json(0, &["--json"])["commands"].as_array().is_some_and(|c| c.len() == 9));
 }
 
 #[test]
 fn help_of_every_command_has_its_status() {
-    for command in ["inspect", "run", "bench", "explain", "compare", "eval", "optimize", "demo"] {
+    for command in ["inspect", "run", "bench", "explain", "compare", "eval", "optimize", "quantize", "demo"] {
         let (text, _) = expect(0, &[command, "--help"]);
         assert!(text.contains("--threads") || command == "inspect", "{command}");
     }
