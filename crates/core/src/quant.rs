@@ -1,5 +1,6 @@
 //! Quantisation parameters.
 
+use crate::numel;
 use alloc::{vec, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -26,5 +27,16 @@ impl Quant {
             (None, &[scale], &[zero_point]) => Some((scale, zero_point)),
             _ => None,
         }
+    }
+
+    /// Elements of a tensor of this shape that share a pair before the next takes its turn: pair `i / span % pairs` is that
+    /// of element `i`. `None` where the pairs are not those of such a tensor.
+    pub fn span(&self, shape: &[usize]) -> Option<usize> {
+        let (pairs, span) = match self.axis {
+            None => (1, numel(shape).ok()?),
+            Some(axis) => (*shape.get(axis)?, numel(&shape[axis + 1..]).ok()?),
+        };
+        let fits = pairs > 0 && self.scale.len() == pairs && self.zero_point.len() == pairs;
+        fits.then_some(span.max(1))
     }
 }

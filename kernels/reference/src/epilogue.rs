@@ -1,6 +1,6 @@
 //! The steps between the result of an operator and its storing.
 
-use crate::io::{Built, Io, KernelResult, Slot, View, built, ensure, problem, words};
+use crate::io::{Built, Io, KernelResult, Redirect, Slot, View, built, ensure, problem, words};
 use crate::scalar::activation;
 use crate::walk::product;
 use alloc::{format, vec::Vec};
@@ -38,7 +38,12 @@ pub(crate) fn with_epilogue(p: &Problem, build: fn(&Problem) -> KernelResult<Bui
     built(total, move |io| {
         let (result, rest) = io.scratch().split_at_mut(buffer);
         let result = &mut result[..if wide { out.len * 8 } else { 0 }];
-        (inner.run)(&mut Redirect { inner: io, result: wide.then_some(&mut *result), scratch: Some(rest) })?;
+        (inner.run)(&mut Redirect {
+            inner: io,
+            inputs: &[],
+            result: wide.then_some(&mut *result),
+            scratch: Some(rest),
+        })?;
         for i in 0..out.len {
             let v = if wide { View::new(DType::F64, &result[i * 8..i * 8 + 8]).f(0) } else { out.target(io).f(i) };
             let v = steps.iter().fold(v, |v, s| s.apply(v, i, channels, io));
@@ -62,7 +67,7 @@ fn pooled(p: &Problem, unpooled: &Problem, build: fn(&Problem) -> KernelResult<B
     built(total, move |io| {
         let (map, rest) = io.scratch().split_at_mut(bytes);
         let map = &mut map[..large.len * large.size()];
-        (inner.run)(&mut Redirect { inner: io, result: Some(&mut *map), scratch: Some(rest) })?;
+        (inner.run)(&mut Redirect { inner: io, inputs: &[], result: Some(&mut *map), scratch: Some(rest) })?;
         let (map, mut y) = (View::new(large.dtype, map), out.target(io));
         for i in 0..out.len {
             let (plane, row, column) = (i / columns / rows, i / columns % rows, i % columns);
@@ -144,29 +149,5 @@ impl Step {
             Step::PRelu(_) => v,
             Step::Act(a) => activation(*a, v),
         }
-    }
-}
-
-/// Puts output 0 elsewhere, and hands on what is left of the scratch.
-struct Redirect<'a, 'i> {
-    inner: &'a mut (dyn Io<'i> + 'a),
-    result: Option<&'a mut [u8]>,
-    scratch: Option<&'i mut [u8]>,
-}
-
-impl<'i> Io<'i> for Redirect<'_, 'i> {
-    fn input(&self, i: usize) -> &'i [u8] {
-        self.inner.input(i)
-    }
-
-    fn output(&mut self, i: usize) -> &mut [u8] {
-        match &mut self.result {
-            Some(r) if i == 0 => r,
-            _ => self.inner.output(i),
-        }
-    }
-
-    fn scratch(&mut self) -> &'i mut [u8] {
-        self.scratch.take().unwrap_or_default()
     }
 }

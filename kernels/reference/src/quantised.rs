@@ -1,10 +1,10 @@
 //! Operators on quantised operands: the integers are made real numbers, the operator computes with those, and the
 //! result is quantised again.
 
-use crate::io::{Built, Io, KernelResult, Slot, View, built, cast_scratch, ensure, problem};
+use crate::io::{Built, KernelResult, Redirect, Slot, View, built, cast_scratch, ensure, problem};
 use crate::scalar::round_even;
 use alloc::{format, vec::Vec};
-use paring_core::{DType, Quant, normalize_axis, op::EpiOp};
+use paring_core::{DType, Quant, op::EpiOp};
 use paring_kernel::{Operand, Problem};
 
 /// What integers stand for, element by element.
@@ -19,18 +19,8 @@ struct Reals {
 impl Reals {
     fn new(slot: Slot, quant: &Quant) -> KernelResult<Reals> {
         ensure(slot.dtype.is_int(), || format!("{} cannot be quantised", slot.dtype))?;
-        let n = quant.scale.len();
-        let (axis, expected) = match quant.axis {
-            None => (0, 1),
-            Some(a) => {
-                let axis = normalize_axis(a as i64, slot.rank()).map_err(|e| problem(format!("{e}")))?;
-                (axis + 1, slot.shape[axis])
-            }
-        };
-        ensure(n == expected && quant.zero_point.len() == n, || {
-            format!("{n} scales and {} zero points where {expected} are needed", quant.zero_point.len())
-        })?;
-        let span = if quant.axis.is_none() { slot.len.max(1) } else { slot.shape[axis..].iter().product() };
+        let misfit = || problem(format!("scales and zero points of {quant:?} do not fit {:?}", slot.shape));
+        let span = quant.span(&slot.shape).ok_or_else(misfit)?;
         Ok(Reals { slot, scale: quant.scale.clone(), zero_point: quant.zero_point.clone(), span })
     }
 
@@ -87,7 +77,7 @@ pub(crate) fn with_quantised(p: &Problem, build: impl Fn(&Problem) -> KernelResu
         let (own, rest) = rest.split_at_mut(result);
         let own = &mut own[..if last.is_some() { out.len * size_of::<f32>() } else { 0 }];
         let result = last.is_some().then_some(&mut *own);
-        (inner.run)(&mut Swap { inner: io, inputs, result, scratch: Some(rest) })?;
+        (inner.run)(&mut Redirect { inner: io, inputs: &inputs, result, scratch: Some(rest) })?;
         if let Some((to, scale, zero_point)) = last {
             let (lo, hi) = if to == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) };
             let values = cast_scratch::<f32>(own);
@@ -104,28 +94,3 @@ pub(crate) fn with_quantised(p: &Problem, build: impl Fn(&Problem) -> KernelResu
 
 /// Quantised operands of one operator.
 const MOST: usize = 8;
-
-/// Puts real numbers in the place of quantised operands, and output 0 elsewhere.
-struct Swap<'a, 'i> {
-    inner: &'a mut (dyn Io<'i> + 'a),
-    inputs: [(usize, &'i [u8]); MOST],
-    result: Option<&'a mut [u8]>,
-    scratch: Option<&'i mut [u8]>,
-}
-
-impl<'i> Io<'i> for Swap<'_, 'i> {
-    fn input(&self, i: usize) -> &'i [u8] {
-        self.inputs.iter().find(|x| x.0 == i).map_or_else(|| self.inner.input(i), |x| x.1)
-    }
-
-    fn output(&mut self, i: usize) -> &mut [u8] {
-        match &mut self.result {
-            Some(r) if i == 0 => r,
-            _ => self.inner.output(i),
-        }
-    }
-
-    fn scratch(&mut self) -> &'i mut [u8] {
-        self.scratch.take().unwrap_or_default()
-    }
-}
