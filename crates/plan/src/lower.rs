@@ -141,28 +141,23 @@ impl Builder<'_> {
         self.emit(node.name.clone(), node.op.clone(), inputs, outputs, node.epilogue.clone())
     }
 
-    pub(crate) fn problem(
+    fn problem(
         &self,
-        name: &str,
-        op: &Op,
+        name: String,
+        op: Op,
         inputs: &[Option<ValueIx>],
         outputs: &[Option<ValueIx>],
-        epilogue: &[EpiOp],
+        epilogue: Vec<EpiOp>,
     ) -> Problem {
         let operands = |list: &[Option<ValueIx>]| -> Vec<Option<Operand>> {
             list.iter().map(|v| v.map(|v| self.low.values[v].operand.clone())).collect()
         };
-        Problem {
-            name: name.into(),
-            op: op.clone(),
-            inputs: operands(inputs),
-            outputs: operands(outputs),
-            epilogue: epilogue.to_vec(),
-            numerics: self.options.numerics,
-        }
+        let (inputs, outputs) = (operands(inputs), operands(outputs));
+        Problem { name, op, inputs, outputs, epilogue, numerics: self.options.numerics }
     }
 
-    /// Adds the node: on its quantised operands or on the numbers they stand for, whichever takes less time.
+    /// Adds a node, in the form that takes the least time: on quantised operands or on the numbers they stand for, with
+    /// its epilogue or cut in two.
     pub(crate) fn emit(
         &mut self,
         name: String,
@@ -171,27 +166,24 @@ impl Builder<'_> {
         outputs: Vec<Option<ValueIx>>,
         epilogue: Vec<EpiOp>,
     ) -> Result<(), PlanError> {
-        let problem = self.problem(&name, &op, &inputs, &outputs, &epilogue);
-        if !problem.is_quantised() {
-            return self.split_epilogue(name, op, inputs, outputs, epilogue);
+        let problem = self.problem(name, op, &inputs, &outputs, epilogue);
+        if problem.is_quantised() {
+            self.quantised(problem, inputs, outputs)
+        } else if let Some(unpooled) = problem.unpooled() {
+            self.pooled(problem, unpooled, inputs, outputs)
+        } else {
+            self.split_epilogue(problem, inputs, outputs)
         }
-        let (candidates, rejects) = self.ask(&problem);
-        self.quantised(problem, inputs, outputs, candidates, rejects)
     }
 
     /// Adds the node, as one where a kernel fuses its whole epilogue at a good price, else cut in two.
-    pub(crate) fn split_epilogue(
+    fn split_epilogue(
         &mut self,
-        name: String,
-        op: Op,
+        problem: Problem,
         inputs: Vec<Option<ValueIx>>,
         outputs: Vec<Option<ValueIx>>,
-        epilogue: Vec<EpiOp>,
     ) -> Result<(), PlanError> {
-        let problem = self.problem(&name, &op, &inputs, &outputs, &epilogue);
-        if let Some(unpooled) = problem.unpooled() {
-            return self.pooled(problem, unpooled, inputs, outputs);
-        }
+        let (op, epilogue) = (&problem.op, &problem.epilogue);
         let is_view = op.is_view() && epilogue.is_empty();
         let (candidates, rejects) = self.ask(&problem);
         if is_view {
@@ -208,6 +200,7 @@ impl Builder<'_> {
             self.low.nodes.push(LNode { problem, inputs, outputs, candidates, rejects, is_view: false });
             return Ok(());
         }
+        let name = &problem.name;
         let first_out = outputs.first().copied().flatten();
         let Some(target) = first_out else {
             return Err(PlanError::Internal(format!("node '{name}' has an epilogue but no output")));
@@ -226,11 +219,11 @@ impl Builder<'_> {
             }
         }
         self.emit(name.clone(), op.clone(), head_inputs, head_outputs, epilogue[..fused].to_vec())?;
-        self.separate_step(&name, &op, step, rest, &inputs, middle, target)
+        self.separate_step(name, op, step, rest, &inputs, middle, target)
     }
 
     /// What `c` takes, and after it the steps of the epilogue that it leaves to others.
-    fn with_separate_steps(&self, p: &Problem, c: &Candidate) -> f64 {
+    pub(crate) fn with_separate_steps(&self, p: &Problem, c: &Candidate) -> f64 {
         let out = p.output(0).and_then(|o| o.bytes(Layout::Plain)).unwrap_or(0) as f64;
         let steps = p.epilogue.len().saturating_sub(c.offer.fused) as f64;
         c.cost_ns + steps * (500.0 + 2.0 * out / self.machine.l3_bandwidth)
@@ -272,8 +265,8 @@ impl Builder<'_> {
         }
         let large = large.ok_or_else(|| PlanError::Internal(format!("nobody wants what '{}' makes", problem.name)))?;
         let middle = self.add(large, Origin::Node);
-        self.split_epilogue(unpooled.name, unpooled.op, inputs, vec![Some(middle)], unpooled.epilogue)?;
-        self.split_epilogue(pool_name, pool, vec![Some(middle)], outputs, vec![])
+        self.emit(unpooled.name, unpooled.op, inputs, vec![Some(middle)], unpooled.epilogue)?;
+        self.emit(pool_name, pool, vec![Some(middle)], outputs, vec![])
     }
 
     /// One epilogue step as a node of its own, with the rest of the epilogue still to fuse into that one.

@@ -4,20 +4,19 @@ use crate::{
     PlanError,
     lower::{Builder, Candidate, LNode, Origin, ValueIx, no_kernel},
 };
-use paring_core::{AlignedBuf, DType, Layout, Op, Tensor, normalize_axis, op::EpiOp, op::QuantizeAttrs};
+use paring_core::{AlignedBuf, DType, Op, Tensor, op::EpiOp, op::QuantizeAttrs};
 use paring_kernel::{Numerics, Operand, Problem};
 use std::sync::Arc;
 
 impl Builder<'_> {
-    /// Adds a node of quantised operands, with what kernels offered for it.
+    /// Adds a node of quantised operands.
     pub(crate) fn quantised(
         &mut self,
         problem: Problem,
         inputs: Vec<Option<ValueIx>>,
         outputs: Vec<Option<ValueIx>>,
-        candidates: Vec<Candidate>,
-        mut rejects: Vec<(&'static str, String)>,
     ) -> Result<(), PlanError> {
+        let (candidates, mut rejects) = self.ask(&problem);
         let steps = problem.epilogue.len();
         let candidates: Vec<Candidate> = candidates.into_iter().filter(|c| c.offer.fused == steps).collect();
         let integers = candidates.iter().map(|c| c.cost_ns).min_by(f64::total_cmp);
@@ -46,12 +45,7 @@ impl Builder<'_> {
         }
         let real = real_problem(p);
         let (candidates, _) = self.ask(&real);
-        let bytes = |o: &Operand| o.bytes(Layout::Plain).unwrap_or(0) as f64;
-        let separate = |fused: usize, y: &Operand| {
-            (real.epilogue.len() - fused) as f64 * (500.0 + 2.0 * bytes(y) / self.machine.l3_bandwidth)
-        };
-        let y = real.output(0)?;
-        let best = candidates.iter().map(|c| c.cost_ns + separate(c.offer.fused, y)).min_by(f64::total_cmp)?;
+        let best = candidates.iter().map(|c| self.with_separate_steps(&real, c)).min_by(f64::total_cmp)?;
         // Between two nodes on numbers there is a conversion either way, so each pays for its own ends.
         let changed = p.inputs.iter().chain(&p.outputs).flatten();
         let converted = changed.filter(|o| o.quant.is_some() && o.constant.is_none());
@@ -93,7 +87,7 @@ impl Builder<'_> {
         }
         let node = self.low.nodes.len();
         let Some(&last @ EpiOp::Quantize { .. }) = p.epilogue.last() else {
-            self.split_epilogue(p.name, p.op, inputs, outputs, epilogue)?;
+            self.emit(p.name, p.op, inputs, outputs, epilogue)?;
             self.explain(node, why);
             return Ok(());
         };
@@ -106,7 +100,7 @@ impl Builder<'_> {
         let middle = self.add(middle, Origin::Node);
         outputs[0] = Some(middle);
         let name = format!("{}.quantize", p.name);
-        self.split_epilogue(p.name, p.op, inputs, outputs, epilogue)?;
+        self.emit(p.name, p.op, inputs, outputs, epilogue)?;
         self.explain(node, why);
         self.emit(name, Op::Identity, vec![Some(middle)], vec![Some(target)], vec![last])
     }
@@ -136,13 +130,7 @@ impl Builder<'_> {
             let zero = self.add(zero.map_err(|e| fail(&e))?, Origin::Constant);
             let real = self.add(Operand::new(DType::F32, &shape), Origin::Node);
             let op = Op::DequantizeLinear(QuantizeAttrs { axis, to: DType::F32 });
-            self.split_epilogue(
-                "dequantize".into(),
-                op,
-                vec![Some(v), Some(scale), Some(zero)],
-                vec![Some(real)],
-                vec![],
-            )?;
+            self.emit("dequantize".into(), op, vec![Some(v), Some(scale), Some(zero)], vec![Some(real)], vec![])?;
             real
         };
         self.reals.insert(v, real);
@@ -157,8 +145,7 @@ fn real_problem(p: &Problem) -> Problem {
         if o.quant.is_some() {
             let constant = o.constant.take();
             *o = Operand::new(DType::F32, &o.shape);
-            // Only that it is constant matters to offers and prices.
-            o.constant = constant.and_then(|t| zeros(t.shape())).map(Arc::new);
+            o.constant = constant.and_then(|t| stand_in(t.shape())).map(Arc::new);
         }
     }
     if matches!(real.epilogue.last(), Some(EpiOp::Quantize { .. })) {
@@ -167,24 +154,21 @@ fn real_problem(p: &Problem) -> Problem {
     real
 }
 
-fn zeros(shape: &[usize]) -> Option<Tensor> {
+/// A constant of which offers and prices see no more than that it is one: the first element is no half, lest it be taken
+/// for a matrix of halves.
+fn stand_in(shape: &[usize]) -> Option<Tensor> {
     let bytes = DType::F32.bytes(paring_core::numel(shape).ok()?)?;
-    Tensor::from_buffer(DType::F32, shape, AlignedBuf::zeroed(bytes).ok()?).ok()
+    let mut elements = AlignedBuf::zeroed(bytes).ok()?;
+    if let Some(first) = elements.as_mut_slice().first_chunk_mut() {
+        *first = 0.1f32.to_ne_bytes();
+    }
+    Tensor::from_buffer(DType::F32, shape, elements).ok()
 }
 
 /// The numbers of a quantised constant.
 fn dequantised(t: &Tensor) -> Option<Tensor> {
     let quant = t.quant()?;
-    let (span, n) = match quant.axis {
-        None => (t.len().max(1), 1),
-        Some(a) => {
-            let axis = normalize_axis(a as i64, t.shape().len()).ok()?;
-            (t.shape()[axis + 1..].iter().product::<usize>().max(1), t.shape()[axis])
-        }
-    };
-    if quant.scale.len() != n || quant.zero_point.len() != n || n == 0 {
-        return None;
-    }
+    let (span, n) = (quant.span(t.shape())?, quant.scale.len());
     let value = |i: usize, q: i32| (q - quant.zero_point[i / span % n]) as f32 * quant.scale[i / span % n];
     let values: Vec<f32> = match t.dtype() {
         DType::I8 => t.bytes().iter().enumerate().map(|(i, &b)| value(i, i32::from(b as i8))).collect(),
