@@ -5,9 +5,10 @@
 //! anyway, as in a model of halves, nothing is lost; elsewhere only `Numerics::Fast` allows it.
 
 use crate::{
-    epilogue::{self, Epilogue, Finish},
+    epilogue::{self, Epilogue},
     fully_connected::Extent,
     gemm,
+    one_row::OneRow,
     panel::Columns,
     stamp::{self, generic_kernel},
     tile::Panel,
@@ -40,14 +41,16 @@ fn extent(p: &Problem) -> Result<(Extent, bool), Reject> {
     if e.rows != 1 {
         return Err(Reject::because("more than one row: arithmetic is the limit, not memory"));
     }
-    let weights = p.constant(1).and_then(|t| t.elements::<f32>());
-    let weights = weights.ok_or_else(|| Reject::because("the matrix is not constant f32"))?;
-    let exact = weights.iter().all(|&w| f16::from_f32(w).to_f32() == w);
+    let weights = p.constant(1).ok_or_else(|| Reject::because("the matrix is not constant"))?;
+    // Straight from the file's bytes, which need not be aligned: a copy would take longer than the look at the first
+    // weight that is no half, which is most often the first of all.
+    let weights = || weights.bytes().chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned::<f32>);
+    let exact = weights().all(|w| f16::from_f32(w).to_f32() == w);
     if !exact && p.numerics != Numerics::Fast {
         return Err(Reject::because("the weights would be rounded: only numerics 'fast' allow that"));
     }
-    let largest = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-    if largest > f16::MAX.to_f32() || weights.iter().any(|w| w.is_nan()) {
+    let largest = weights().fold(0.0f32, |m, w| m.max(w.abs()));
+    if largest > f16::MAX.to_f32() || weights().any(f32::is_nan) {
         return Err(Reject::from(format!("a weight of {largest} is beyond half precision")));
     }
     Ok((e, exact))
@@ -118,36 +121,21 @@ struct Bound<S> {
 impl<S: Simd> Prepared for Bound<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let (e, parallel) = (&self.extent, cx.parallel());
-        let x = cx.input::<f32>(0);
-        let output = cx.output::<f32>(0);
-        let (y, len) = (output.as_mut_ptr(), output.len());
-        assert!(x.len() >= e.depth && len >= e.columns);
-        let finish = self.epilogue.bind(cx, y, len);
-        let shared = Shared { bound: (e, &self.epilogue), weights: self.packed.elements(), x, y, finish: &finish };
+        let row = OneRow::bind(e, &self.epilogue, cx);
         let each = (TASK_BYTES / (e.depth * PANEL * size_of::<f16>())).max(1).next_multiple_of(STREAMS);
         let count = panels(e);
         parallel.run(count.div_ceil(each), &|task, _| {
             let panels = task * each..count.min((task + 1) * each);
-            self.isa.vectorize(Run { shared: &shared, panels });
+            self.isa.vectorize(Run { row: &row, weights: self.packed.elements(), panels });
         });
         Ok(())
     }
 }
 
-/// What all tasks of a run share.
-struct Shared<'a> {
-    bound: (&'a Extent, &'a Epilogue),
-    weights: &'a [u16],
-    x: &'a [f32],
-    y: *mut f32,
-    finish: &'a Finish<'a>,
-}
-
-// SAFETY: tasks read the input and write disjoint parts of the output.
-unsafe impl Sync for Shared<'_> {}
-
+/// One task.
 struct Run<'a> {
-    shared: &'a Shared<'a>,
+    row: &'a OneRow<'a>,
+    weights: &'a [u16],
     panels: Range<usize>,
 }
 
@@ -172,15 +160,16 @@ impl Run<'_> {
     /// Computes `N` panels from `first` on.
     #[inline(always)]
     fn streams<S: Simd, const N: usize>(&self, s: S, first: usize) {
-        let Shared { bound: (e, epilogue), weights, x, y, finish } = *self.shared;
+        let OneRow { extent: e, epilogue, x, y, ref finish } = *self.row;
+        let weights = self.weights;
         let size = e.depth * PANEL;
-        assert!((first + N) * size <= weights.len() && x.len() >= e.depth);
+        assert!((first + N) * size <= weights.len());
         let mut w = [weights.as_ptr(); N];
         let mut sums = [[s.splat(0.0); 2]; N];
         for i in 0..N {
             w[i] = w[i].wrapping_add((first + i) * size);
         }
-        for k in 0..e.depth {
+        for k in 0..x.len() {
             // SAFETY: within the row, and within each panel, as was checked.
             unsafe {
                 let v = s.broadcast(x.as_ptr().add(k));

@@ -14,6 +14,7 @@ mod gemm;
 mod half;
 mod im2col;
 mod matmul;
+mod one_row;
 pub mod panel;
 mod stamp;
 mod tile;

@@ -5,8 +5,9 @@
 //! memory for it.
 
 use crate::{
-    epilogue::{self, Epilogue, Finish},
+    epilogue::{self, Epilogue},
     fully_connected::Extent,
+    one_row::OneRow,
     stamp::{self, generic_kernel},
     tile::Panel,
 };
@@ -80,34 +81,20 @@ impl<S: Simd> Prepared for Bound<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let e = &self.extent;
         let parallel = cx.parallel();
-        let x = cx.input::<f32>(0);
-        let output = cx.output::<f32>(0);
-        let (y, len) = (output.as_mut_ptr(), output.len());
-        assert!(x.len() >= e.depth && len >= e.columns);
-        let finish = self.epilogue.bind(cx, y, len);
-        let shared = Shared { bound: (e, &self.weights, &self.epilogue), x, y, finish: &finish };
+        let row = OneRow::bind(e, &self.epilogue, cx);
         let each = (TASK_BYTES / (e.depth * size_of::<f32>())).max(1).next_multiple_of(LANES);
         parallel.run(e.columns.div_ceil(each), &|task, _| {
             let columns = task * each..e.columns.min((task + 1) * each);
-            self.isa.vectorize(Run { shared: &shared, columns });
+            self.isa.vectorize(Run { row: &row, weights: &self.weights, columns });
         });
         Ok(())
     }
 }
 
-/// What all tasks of a run share.
-struct Shared<'a> {
-    bound: (&'a Extent, &'a Tensor, &'a Epilogue),
-    x: &'a [f32],
-    y: *mut f32,
-    finish: &'a Finish<'a>,
-}
-
-// SAFETY: tasks read the input and write disjoint parts of the output.
-unsafe impl Sync for Shared<'_> {}
-
+/// One task.
 struct Run<'a> {
-    shared: &'a Shared<'a>,
+    row: &'a OneRow<'a>,
+    weights: &'a Tensor,
     columns: Range<usize>,
 }
 
@@ -116,11 +103,12 @@ impl Task for Run<'_> {
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        let Shared { bound: (e, weights, epilogue), x, y, finish } = *self.shared;
+        let OneRow { extent: e, epilogue, x, y, ref finish } = *self.row;
         for first in self.columns.clone().step_by(LANES) {
             let lanes = LANES.min(self.columns.end - first);
             // Columns that do not exist repeat the last that does.
-            let row = |i: usize| weights.bytes()[(first + i.min(lanes - 1)) * e.depth * size_of::<f32>()..].as_ptr();
+            let row =
+                |i: usize| self.weights.bytes()[(first + i.min(lanes - 1)) * e.depth * size_of::<f32>()..].as_ptr();
             let rows = [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)];
             let panel = Panel {
                 weights: core::ptr::null(),
@@ -136,7 +124,7 @@ impl Task for Run<'_> {
             };
             // SAFETY: every row has `depth` elements, as has `x`; the columns exist and no other task has them.
             unsafe {
-                let sums = s.add(dots(s, rows, &x[..e.depth]), s.load(panel.init));
+                let sums = s.add(dots(s, rows, x), s.load(panel.init));
                 finish.store::<S, 1, 1>(s, &panel, [[sums]], [y]);
             }
         }
