@@ -96,6 +96,18 @@ impl<'a> PassCx<'a> {
         Patch::new(node, what.into(), self.graph.value_count())
     }
 
+    /// Puts `new` in the place of `node`, output for output.
+    pub fn exchange(&self, id: NodeId, node: &Node, new: Node, what: impl Into<String>) -> Patch {
+        let mut patch = self.patch(id, what);
+        let outputs = patch.node(new, node.outputs.len());
+        for (old, new) in node.outputs.iter().zip(outputs) {
+            if let Some(old) = old {
+                patch = patch.replace(*old, new);
+            }
+        }
+        patch.remove(id)
+    }
+
     /// Whether no more steps may be taken.
     pub fn exhausted(&self) -> bool {
         self.report.steps >= self.options.stop_at.unwrap_or(usize::MAX).min(self.options.max_steps)

@@ -62,6 +62,11 @@ fn moved_inputs(node: &Node) -> Option<usize> {
     (one && node.epilogue.is_empty()).then_some(1)
 }
 
+/// A node that computes nothing, for an epilogue to convert what it hands on.
+fn unchanged(name: String, x: ValueId) -> Node {
+    Node { name, op: Op::Identity, inputs: vec![Some(x)], outputs: vec![], epilogue: vec![] }
+}
+
 /// `QuantizeLinear` of integers that were moved about as numbers: they are moved as they are, those of other scales
 /// converted before.
 fn move_integers(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
@@ -80,13 +85,7 @@ fn move_integers(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
         let x = if same {
             x
         } else {
-            let mut convert = Node {
-                name: format!("{}.requantize", node.name),
-                op: Op::Identity,
-                inputs: vec![Some(x)],
-                outputs: vec![],
-                epilogue: vec![],
-            };
+            let mut convert = unchanged(format!("{}.requantize", node.name), x);
             convert.push_epilogue(None, |_| EpiOp::Quantize { to, scale, zero_point });
             patch.node(convert, 1)[0]
         };
@@ -112,13 +111,7 @@ fn quantise_result(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal>
     let maker = cx.made_by(x).filter(|(_, n)| n.op.reads_reals() && cx.has_one_use(x));
     let mut quantised = match &maker {
         Some((_, maker)) => Node::clone(maker),
-        None => Node {
-            name: node.name.clone(),
-            op: Op::Identity,
-            inputs: vec![Some(typed(cx, x).map_or(x, |(integers, _)| integers))],
-            outputs: vec![],
-            epilogue: vec![],
-        },
+        None => unchanged(node.name.clone(), typed(cx, x).map_or(x, |(integers, _)| integers)),
     };
     let what = match &maker {
         Some((_, maker)) => format!("quantisation into the epilogue of '{}'", maker.name),
@@ -150,14 +143,7 @@ fn read_integers(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
     if count == 0 {
         return None;
     }
-    let mut patch = cx.patch(id, format!("{} reads {count} quantised operand(s)", node.op.name()));
-    let outputs = patch.node(new, node.outputs.len());
-    for (old, new) in node.outputs.iter().zip(outputs) {
-        if let Some(old) = old {
-            patch = patch.replace(*old, new);
-        }
-    }
-    Some(patch.remove(id).into())
+    Some(cx.exchange(id, node, new, format!("{} reads {count} quantised operand(s)", node.op.name())).into())
 }
 
 /// What moves numbers that were integers moves those, and they are converted afterwards.

@@ -27,14 +27,7 @@ pub fn operand_to_attribute(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<
         return None;
     }
     new.inputs.truncate(1);
-    let mut patch = cx.patch(id, format!("constant operand of {} as an attribute", node.op.name()));
-    let outputs = patch.node(new, node.outputs.len());
-    for (old, new) in node.outputs.iter().zip(outputs) {
-        if let Some(old) = old {
-            patch = patch.replace(*old, new);
-        }
-    }
-    Some(patch.remove(id).into())
+    Some(cx.exchange(id, node, new, format!("constant operand of {} as an attribute", node.op.name())).into())
 }
 
 /// `MatMul` with a constant matrix on the right.
@@ -45,9 +38,6 @@ pub fn product_with_constant(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option
     if c.shape().len() != 2 || cx.graph().ty(a).rank()? < 2 || !c.dtype().is_float() {
         return None;
     }
-    let mut dense = node.clone();
-    dense.op = Op::Dense(DenseAttrs { transposed: false });
-    let mut patch = cx.patch(id, "MatMul with a constant matrix as Dense");
-    let y = patch.node(dense, 1)[0];
-    Some(patch.replace(node.output(0)?, y).remove(id).into())
+    let dense = Node { op: Op::Dense(DenseAttrs { transposed: false }), ..node.clone() };
+    Some(cx.exchange(id, node, dense, "MatMul with a constant matrix as Dense").into())
 }
