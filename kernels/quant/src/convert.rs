@@ -47,8 +47,8 @@ fn kinds(p: &Problem) -> Result<(Kind, Kind), Reject> {
 impl Family for Convert {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let (from, to) = kinds(p)?;
-        let (x, _) = (p.input(0).map(|x| &x.shape).filter(|x| p.output(0).is_some_and(|y| y.shape == **x)), ());
-        let rank = x.ok_or("the shapes differ")?.len();
+        let shape = p.input(0).map(|x| &x.shape).filter(|x| p.output(0).is_some_and(|y| y.shape == **x));
+        let rank = shape.ok_or("the shapes differ")?.len();
         let layouts: &[(Layout, Layout)] = match rank {
             0 | 1 => &[(Layout::Plain, Layout::Plain)],
             _ => &[

@@ -2,20 +2,18 @@
 
 use crate::{
     family::{Family, rate},
-    finish::{self, Epilogue, Finish, Place},
-    operand::{Bytes, Channels},
-    rows::{self, Count, Layout as RowLayout, QUAD, Rows},
-    tile::{self, Panel},
+    finish,
+    operand::{Bytes, Channels, integer},
+    product::{BLOCK, Product, Run, Work},
+    rows::{self, Count, QUAD, Rows},
+    tile,
 };
-use core::ops::Range;
 use paring_core::{DType, Layout, Tensor};
 use paring_dense::{
     fully_connected::Extent,
     panel::{Columns, columns},
 };
-use paring_kernel::{
-    Cost, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx, Scratch,
-};
+use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, RunCx, Scratch};
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
 
@@ -26,8 +24,6 @@ pub struct Dense;
 const MOST_TERMS: usize = 32_000;
 /// Multiply-adds of a task.
 const TASK_MACS: usize = 1 << 20;
-/// Rows that go against one panel before the next.
-const BLOCK: usize = 48;
 
 struct Plan {
     extent: Extent,
@@ -53,19 +49,18 @@ impl Plan {
         let (Extent { depth, columns, transposed, .. }, width) = (self.extent, c.width());
         let mut panel = vec![[0; QUAD]; depth.div_ceil(QUAD) * width];
         let (bytes, signed) = (w.bytes(), w.dtype() == DType::I8);
-        let integer = |byte: u8| if signed { i32::from(byte as i8) } else { i32::from(byte) };
         for lane in 0..c.lanes {
             let (n, zero) = (c.first + lane, self.channels.zero_point[c.first + lane]);
             if transposed {
                 for (i, four) in bytes[n * depth..][..depth].chunks(QUAD).enumerate() {
                     for (to, &byte) in panel[i * width + lane].iter_mut().zip(four) {
-                        *to = integer(byte) - zero;
+                        *to = integer(byte, signed) - zero;
                     }
                 }
                 continue;
             }
             for k in 0..depth {
-                panel[k / QUAD * width + lane][k % QUAD] = integer(bytes[k * columns + n]) - zero;
+                panel[k / QUAD * width + lane][k % QUAD] = integer(bytes[k * columns + n], signed) - zero;
             }
         }
         panel
@@ -108,20 +103,12 @@ impl Family for Dense {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p)?;
         let bytes = plan.packed_bytes(p).ok_or("the matrix is not constant")?;
-        let mut inputs = vec![None; p.inputs.len()];
-        inputs[0] = Some(Layout::Plain);
-        for r in finish::residuals(p) {
-            inputs[r] = Some(Layout::Plain);
-        }
         let order = if plan.extent.transposed { "nk" } else { "kn" };
         out.push(Offer {
-            inputs,
-            fused: p.epilogue.len(),
             scratch: Scratch { shared: plan.copied(), per_worker: 0 },
             packed_bytes: bytes,
             packed_format: format!("dense-bytes-{order}{}", plan.channels.packed_as()).into(),
-            numerics: NumericClass::Reassociated,
-            ..Offer::plain(p)
+            ..finish::offer(p, Layout::Plain)
         });
         Ok(())
     }
@@ -140,47 +127,26 @@ impl Family for Dense {
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
-        let widths: Vec<usize> = plan.panels.iter().map(Columns::width).collect();
-        let wrong = || KernelError::Problem("the matrix was packed for another problem".into());
-        let layout = RowLayout::read(packed.data.as_slice(), &widths).ok_or_else(wrong)?;
         let quads = plan.stride() / QUAD;
-        let offsets: Vec<usize> = layout.sources.iter().map(|&s| s as usize * QUAD).collect();
-        if layout.sources.iter().any(|&s| s as usize >= quads) {
-            return Err(wrong());
-        }
-        let scale: Vec<f32> = plan.channels.scale.iter().map(|w| w * plan.x.scale).collect();
-        let epilogue = Epilogue::new(p, &scale, false)?;
-        let zero = plan.x.offset();
-        let init = layout.sums.iter().map(|s| -zero * s).collect();
-        let work = work(&plan, &layout);
-        Ok(Box::new(Engine { s, plan, layout, offsets, init, epilogue, packed, work }))
+        let offset = |source: u32| Some(source as usize).filter(|&s| s < quads).map(|s| s * QUAD);
+        let (x, channels) = (plan.x, &plan.channels);
+        let product = Product::new(p, plan.panels.clone(), (x, channels), x.offset(), packed, false, offset)?;
+        let work = work(plan.extent.rows, &product);
+        Ok(Box::new(Engine { s, plan, product, work }))
     }
 }
 
-/// Rows times panels.
-struct Work {
-    rows: Range<usize>,
-    panels: Range<usize>,
-}
-
-fn work(plan: &Plan, layout: &RowLayout) -> Vec<Work> {
-    let rows = plan.extent.rows;
-    let per_row = layout.panels.iter().map(|p| p.weights.len()).sum::<usize>().max(1);
+/// Cuts the problem into tasks, by its shape alone: rows first, panels where those are few.
+fn work(rows: usize, product: &Product) -> Vec<Work> {
+    let per_row = product.per_pixel();
     let per_task = (TASK_MACS / per_row).max(1).next_multiple_of(BLOCK).min(rows);
-    let parts = (per_row.saturating_mul(per_task) / TASK_MACS).clamp(1, plan.panels.len());
-    let cut = |i: usize| i * plan.panels.len() / parts;
-    let part = |part: usize| (0..rows).step_by(per_task).map(move |from| (part, from..rows.min(from + per_task)));
-    (0..parts).flat_map(part).map(|(i, rows)| Work { rows, panels: cut(i)..cut(i + 1) }).collect()
+    product.split(rows, per_task, per_row.saturating_mul(per_task) / TASK_MACS)
 }
 
 struct Engine<S> {
     s: S,
     plan: Plan,
-    layout: RowLayout,
-    offsets: Vec<usize>,
-    init: Vec<i32>,
-    epilogue: Epilogue,
-    packed: Arc<Packed>,
+    product: Product,
     work: Vec<Work>,
 }
 
@@ -200,10 +166,7 @@ impl<S: Simd> Prepared for Engine<S> {
             }
             x = copy.as_ptr();
         }
-        let output = cx.output::<u8>(0);
-        let (y, len) = (output.as_mut_ptr(), output.len());
-        assert!(len >= rows * columns * self.epilogue.size());
-        let run = Run { x, finish: &self.epilogue.bind(cx, y, len) };
+        let run = self.product.bind(cx, x, rows * columns);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
             match self.plan.x.signed {
@@ -214,14 +177,6 @@ impl<S: Simd> Prepared for Engine<S> {
         Ok(())
     }
 }
-
-struct Run<'a> {
-    x: *const u8,
-    finish: &'a Finish<'a>,
-}
-
-// SAFETY: tasks only read the input.
-unsafe impl Sync for Run<'_> {}
 
 struct Call<'a, E, const KIND: u8> {
     engine: &'a Engine<E>,
@@ -238,31 +193,15 @@ impl<E: Simd, const KIND: u8> Task for Call<'_, E, KIND> {
         let (stride, columns) = (e.plan.stride(), e.plan.extent.columns);
         let mut x = [self.run.x; BLOCK];
         let mut y = [0usize; BLOCK];
-        for first in self.work.rows.clone().step_by(BLOCK) {
-            let n = (self.work.rows.end - first).min(BLOCK);
+        for first in self.work.pixels.clone().step_by(BLOCK) {
+            let n = (self.work.pixels.end - first).min(BLOCK);
             for i in 0..n {
                 x[i] = self.run.x.wrapping_add((first + i) * stride);
                 y[i] = (first + i) * columns;
             }
-            for i in self.work.panels.clone() {
-                let (c, rows) = (&e.plan.panels[i], &e.layout.panels[i]);
-                let panel = Panel {
-                    weights: e.packed.data.as_slice()[rows.weights.clone()].as_ptr().cast(),
-                    offsets: &e.offsets[rows.rows.clone()],
-                    init: e.init[c.first..][..c.width()].as_ptr(),
-                    place: Place { channel: c.first, lanes: c.lanes, first: c.first, step: LANES },
-                    finish: self.run.finish,
-                };
-                // SAFETY: rows of the input are `stride` bytes long, and offsets within; rows and columns of the output
-                // are those of its shape, and no other task has them.
-                unsafe {
-                    match c.vectors {
-                        3 => tile::pixels::<S, 3, KIND>(s, &panel, &x[..n], &y[..n]),
-                        2 => tile::pixels::<S, 2, KIND>(s, &panel, &x[..n], &y[..n]),
-                        _ => tile::pixels::<S, 1, KIND>(s, &panel, &x[..n], &y[..n]),
-                    }
-                }
-            }
+            // SAFETY: rows of the input are `stride` bytes long, and offsets within; rows and columns of the output are
+            // those of its shape, and no other task has them.
+            unsafe { self.run.multiply::<S, KIND>(s, &self.work.panels, &x[..n], &y[..n], LANES) };
         }
     }
 }

@@ -8,14 +8,12 @@ use crate::{
     finish::{self, Epilogue, Finish, Place},
     operand::{Bytes, Channels, integer},
 };
-use paring_core::{AlignedBuf, Op};
+use paring_core::{AlignedBuf, DType, Op};
 use paring_dense::{
     conv::Geometry,
     depthwise::tile::{self, ANY, Out, Row},
 };
-use paring_kernel::{
-    Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, Scratch,
-};
+use paring_kernel::{Cost, KernelError, Machine, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, Scratch};
 use paring_simd::{LANES, Simd, Task};
 use paring_vector::support::BLOCKED;
 use std::sync::Arc;
@@ -91,20 +89,11 @@ impl Family for Depthwise {
         let pixels = plan.rows().checked_mul(plan.columns()).and_then(|n| n.checked_add(plan.geometry.output[2]));
         let bytes = pixels.and_then(|n| n.checked_mul(LANES * size_of::<f32>()));
         let per_worker = bytes.filter(|&b| b <= 64 << 20).ok_or("a band of rows is too large")?;
-        let mut inputs = vec![None; p.inputs.len()];
-        inputs[0] = Some(BLOCKED);
-        for r in finish::residuals(p) {
-            inputs[r] = Some(BLOCKED);
-        }
         out.push(Offer {
-            inputs,
-            outputs: vec![BLOCKED; p.outputs.len()],
-            fused: p.epilogue.len(),
             scratch: Scratch { shared: 0, per_worker: per_worker.next_multiple_of(64) },
             packed_bytes: plan.blocks() * plan.geometry.taps * LANES * size_of::<f32>(),
             packed_format: format!("depthwise-bytes{}", plan.channels.packed_as()).into(),
-            numerics: NumericClass::Reassociated,
-            ..Offer::plain(p)
+            ..finish::offer(p, BLOCKED)
         });
         Ok(())
     }
@@ -118,12 +107,13 @@ impl Family for Depthwise {
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
         let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
         let w = p.constant(1).ok_or_else(|| KernelError::Problem("the weights are not constant".into()))?;
-        let (w, taps) = (integer(w), plan.geometry.taps);
+        let (bytes, signed, taps) = (w.bytes(), w.dtype() == DType::I8, plan.geometry.taps);
         let mut data = AlignedBuf::zeroed(o.packed_bytes)?;
         let packed: &mut [f32] = bytemuck::cast_slice_mut(data.as_mut_slice());
         for (m, zero) in plan.channels.zero_point.iter().enumerate() {
             for tap in 0..taps {
-                packed[(m / LANES * taps + tap) * LANES + m % LANES] = (w(m * taps + tap) - zero) as f32;
+                packed[(m / LANES * taps + tap) * LANES + m % LANES] =
+                    (integer(bytes[m * taps + tap], signed) - zero) as f32;
             }
         }
         Ok(Packed { data })
@@ -134,8 +124,7 @@ impl Family for Depthwise {
         if packed.data.as_slice().len() != o.packed_bytes {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
-        let scale: Vec<f32> = plan.channels.scale.iter().map(|w| w * plan.x.scale).collect();
-        let epilogue = Epilogue::new(p, &scale, true)?;
+        let epilogue = Epilogue::new(p, &plan.channels.products(plan.x), true)?;
         Ok(Box::new(Engine { s, plan, epilogue, packed }))
     }
 }
@@ -240,8 +229,7 @@ impl<E: Simd> Band<'_, E> {
                 let at = (self.sample * blocks + c / LANES) * plane + row * width * LANES + c % LANES;
                 for i in 0..kept {
                     let byte = self.x[at + i * LANES];
-                    let n = if plan.x.signed { i32::from(byte as i8) } else { i32::from(byte) };
-                    to[i * LANES + lane] = (n - plan.x.zero_point) as f32;
+                    to[i * LANES + lane] = (integer(byte, plan.x.signed) - plan.x.zero_point) as f32;
                 }
             }
             for lane in sources.len()..LANES {

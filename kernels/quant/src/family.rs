@@ -4,6 +4,7 @@ use paring_kernel::{
     Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject,
 };
 use paring_simd::Simd;
+use paring_vector::support::bytes_moved;
 use std::{marker::PhantomData, sync::Arc};
 
 /// One kernel, whatever the instruction set.
@@ -87,9 +88,7 @@ pub fn word_rate<S: Simd>(m: &Machine) -> f64 {
 
 /// What moving the operands takes, where arithmetic takes `ns` with AVX2.
 pub fn streaming<S: Simd>(p: &Problem, o: &Offer, m: &Machine, ns: f64) -> Cost {
-    let inputs = p.inputs.iter().zip(&o.inputs).filter_map(|(x, l)| x.as_ref()?.bytes((*l)?));
-    let outputs = p.outputs.iter().zip(&o.outputs).filter_map(|(y, &l)| y.as_ref()?.bytes(l));
-    let bytes = inputs.chain(outputs).fold(o.packed_bytes, usize::saturating_add);
+    let bytes = bytes_moved(p, o);
     let slower = if S::ISA == Isa::Portable { 4.0 } else { 1.0 };
     Cost { ns: 300.0 + (bytes as f64 / m.bandwidth(bytes)).max(ns * slower), bytes: bytes as f64 }
 }

@@ -1,8 +1,8 @@
 //! From sums of products to outputs: scales, the epilogue, and bytes again.
 
-use crate::operand::Bytes;
-use paring_core::{DType, op::EpiOp};
-use paring_kernel::{KernelError, Problem, Reject, RunCx};
+use crate::operand::{Bytes, integer};
+use paring_core::{DType, Layout, op::EpiOp};
+use paring_kernel::{KernelError, NumericClass, Offer, Problem, Reject, RunCx};
 use paring_simd::{Act, LANES, Simd, Task, by_act, bytes::Narrow};
 
 /// One step of the epilogue, its per-channel operand padded to whole panels.
@@ -75,11 +75,22 @@ pub fn servable(p: &Problem, channels: usize) -> Result<(), Reject> {
 }
 
 /// The inputs that the epilogue reads while running.
-pub fn residuals(p: &Problem) -> impl Iterator<Item = usize> + '_ {
+fn residuals(p: &Problem) -> impl Iterator<Item = usize> + '_ {
     p.epilogue.iter().filter_map(|e| match *e {
         EpiOp::Residual { input } => Some(input),
         _ => None,
     })
+}
+
+/// An offer that does the whole epilogue, with input 0, residuals and outputs in one layout.
+pub fn offer(p: &Problem, layout: Layout) -> Offer {
+    let mut inputs = vec![None; p.inputs.len()];
+    inputs[0] = Some(layout);
+    for r in residuals(p) {
+        inputs[r] = Some(layout);
+    }
+    let outputs = vec![layout; p.outputs.len()];
+    Offer { inputs, outputs, fused: p.epilogue.len(), numerics: NumericClass::Reassociated, ..Offer::plain(p) }
 }
 
 impl Epilogue {
@@ -365,8 +376,7 @@ impl Finish<'_> {
                     None => from.cast::<f32>().add(at + lane).read(),
                     Some(b) => {
                         let byte = *from.add(at + lane);
-                        let n = if b.signed { i32::from(byte as i8) } else { i32::from(byte) };
-                        (n - b.zero_point) as f32 * b.scale
+                        (integer(byte, b.signed) - b.zero_point) as f32 * b.scale
                     }
                 }
             };

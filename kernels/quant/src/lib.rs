@@ -14,6 +14,7 @@ mod finish;
 mod lanes;
 mod operand;
 mod pool;
+mod product;
 mod rows;
 mod table;
 mod tile;

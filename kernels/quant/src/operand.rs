@@ -1,6 +1,6 @@
 //! Quantised operands as the kernels here read them.
 
-use paring_core::{DType, Quant, Tensor, normalize_axis};
+use paring_core::{DType, Quant, normalize_axis};
 use paring_kernel::{Operand, Reject};
 
 /// What the bytes of a tensor stand for: `scale * (byte - zero_point)`.
@@ -73,14 +73,19 @@ impl Channels {
         Ok(Channels { scale: quant.scale.clone(), zero_point: quant.zero_point.clone() })
     }
 
+    /// What a product of these weights with bytes of `x` stands for, channel by channel.
+    pub fn products(&self, x: Bytes) -> Vec<f32> {
+        self.scale.iter().map(|w| w * x.scale).collect()
+    }
+
     /// Names what packed weights depend on besides their bytes.
     pub fn packed_as(&self) -> String {
         if self.zero_point.iter().all(|&z| z == 0) { String::new() } else { format!("-z{:?}", self.zero_point) }
     }
 }
 
-/// The integers of a tensor of bytes, one by one.
-pub fn integer(t: &Tensor) -> impl Fn(usize) -> i32 + '_ {
-    let (bytes, signed) = (t.bytes(), t.dtype() == DType::I8);
-    move |i| if signed { i32::from(bytes[i] as i8) } else { i32::from(bytes[i]) }
+/// The integer that a byte is.
+#[inline(always)]
+pub fn integer(byte: u8, signed: bool) -> i32 {
+    if signed { i32::from(byte as i8) } else { i32::from(byte) }
 }

@@ -154,8 +154,7 @@ fn global_mean(p: &Problem) -> Result<(Bytes, Planes), Reject> {
 impl Family for GlobalMean {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         global_mean(p)?;
-        let (inputs, numerics) = (vec![Some(BLOCKED)], NumericClass::Reassociated);
-        out.push(Offer { inputs, outputs: vec![BLOCKED], fused: p.epilogue.len(), numerics, ..Offer::plain(p) });
+        out.push(finish::offer(p, BLOCKED));
         Ok(())
     }
 

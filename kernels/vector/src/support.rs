@@ -75,7 +75,7 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
 }
 
 /// Bytes of all operands that are touched while running.
-pub(crate) fn bytes_moved(p: &Problem, o: &Offer) -> usize {
+pub fn bytes_moved(p: &Problem, o: &Offer) -> usize {
     let inputs = p.inputs.iter().zip(&o.inputs).filter_map(|(x, l)| x.as_ref()?.bytes((*l)?));
     let outputs = p.outputs.iter().zip(&o.outputs).filter_map(|(y, &l)| y.as_ref()?.bytes(l));
     inputs.chain(outputs).fold(o.packed_bytes, usize::saturating_add)

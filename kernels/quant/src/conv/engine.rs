@@ -2,44 +2,29 @@
 
 use super::plan::{Kind, Plan};
 use crate::{
-    finish::{Epilogue, Finish, Place},
     operand::Bytes,
-    rows::{Layout as RowLayout, QUAD},
-    tile::{self, Panel},
+    product::{BLOCK, Product, Run, Work},
+    rows::QUAD,
+    tile,
 };
-use core::ops::Range;
-use paring_dense::{
-    conv::{Cursor, Halo},
-    panel::Columns,
-};
+use paring_dense::conv::{Cursor, Halo};
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx, SharedMut};
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
 
-/// Multiply-adds of a task, and pixels that go against one panel before the next.
+/// Multiply-adds of a task: less where the whole problem is small.
 const TASK_MACS: usize = 2 << 20;
 const LEAST_TASK_MACS: usize = 1 << 19;
-const BLOCK: usize = 48;
-
-/// Pixels times panels.
-struct Work {
-    pixels: Range<usize>,
-    panels: Range<usize>,
-}
 
 /// Cuts the problem into tasks, by its shape alone: pixels first, panels where those are few.
-fn work(plan: &Plan, layout: &RowLayout) -> Vec<Work> {
+fn work(plan: &Plan, product: &Product) -> Vec<Work> {
     let g = &plan.geometry;
-    let pixels = g.samples * g.output.iter().product::<usize>();
-    let per_pixel = layout.panels.iter().map(|p| p.weights.len()).sum::<usize>().max(1);
+    let (pixels, per_pixel) = (g.samples * g.output.iter().product::<usize>(), product.per_pixel());
     let target = (per_pixel.saturating_mul(pixels) / 16).clamp(LEAST_TASK_MACS, TASK_MACS);
     let blocks = pixels.div_ceil(BLOCK);
     let even = pixels.div_ceil(blocks).next_multiple_of(4);
     let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(4));
-    let parts = (per_pixel.saturating_mul(per_task) / (2 * target)).clamp(1, plan.panels.len());
-    let cut = |i: usize| i * plan.panels.len() / parts;
-    let part = |part: usize| (0..pixels).step_by(per_task).map(move |from| (part, from..pixels.min(from + per_task)));
-    (0..parts).flat_map(part).map(|(i, pixels)| Work { pixels, panels: cut(i)..cut(i + 1) }).collect()
+    product.split(pixels, per_task, per_pixel.saturating_mul(per_task) / (2 * target))
 }
 
 /// A prepared convolution.
@@ -47,12 +32,7 @@ pub struct Engine<S> {
     s: S,
     plan: Plan,
     halo: Option<Halo>,
-    layout: RowLayout,
-    /// For each row the bytes from a pixel's first to the four that it multiplies.
-    offsets: Vec<usize>,
-    init: Vec<i32>,
-    epilogue: Epilogue,
-    packed: Arc<Packed>,
+    product: Product,
     work: Vec<Work>,
 }
 
@@ -63,9 +43,6 @@ impl<S: Simd> Engine<S> {
     /// [`KernelError::Problem`] where the weights were packed for another problem.
     pub fn new(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Engine<S>, KernelError> {
         let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
-        let widths: Vec<usize> = plan.panels.iter().map(Columns::width).collect();
-        let wrong = || KernelError::Problem("the weights were packed for another problem".into());
-        let layout = RowLayout::read(packed.data.as_slice(), &widths).ok_or_else(wrong)?;
         let (kind, taps, strides) = (plan.kind, &plan.geometry.phases[0].taps, plan.view.strides());
         let offset = |source: u32| {
             let (source, half) = (source as usize / kind.size(), source as usize % kind.size());
@@ -73,14 +50,12 @@ impl<S: Simd> Engine<S> {
             let inner: usize = tap.at.iter().zip(strides).map(|(a, s)| a * s).sum();
             Some((quad / 2 * plan.view.plane() + inner + quad % 2 * QUAD + half * QUAD / 2) * kind.size())
         };
-        let offsets = layout.sources.iter().map(|&s| offset(s)).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
-        let scale: Vec<f32> = plan.channels.scale.iter().map(|w| w * plan.x.scale).collect();
-        let epilogue = Epilogue::new(p, &scale, true)?;
         // Words are less the zero point already.
         let zero = if kind == Kind::Words { 0 } else { plan.x.offset() };
-        let init = layout.sums.iter().map(|s| -zero * s).collect();
-        let (halo, work) = (plan.halo(), work(&plan, &layout));
-        Ok(Engine { s, plan, halo, layout, offsets, init, epilogue, packed, work })
+        let (x, channels) = (plan.x, &plan.channels);
+        let product = Product::new(p, plan.panels.clone(), (x, channels), zero, packed, true, offset)?;
+        let (halo, work) = (plan.halo(), work(&plan, &product));
+        Ok(Engine { s, plan, halo, product, work })
     }
 }
 
@@ -107,15 +82,9 @@ impl<S: Simd> Prepared for Engine<S> {
                 words.as_ptr().cast()
             }
         };
-        let (y, len) = {
-            let output = cx.output::<u8>(0);
-            (output.as_mut_ptr(), output.len())
-        };
-        let elements = g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>();
-        assert!(len >= elements * self.epilogue.size());
         assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
-        let finish = self.epilogue.bind(cx, y, len);
-        let run = Run { x, finish: &finish };
+        let elements = g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>();
+        let run = self.product.bind(cx, x, elements);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
             match (self.plan.kind, self.plan.x.signed) {
@@ -149,15 +118,6 @@ impl Task for ToWords<'_> {
     }
 }
 
-/// What all tasks of a run share.
-struct Run<'a> {
-    x: *const u8,
-    finish: &'a Finish<'a>,
-}
-
-// SAFETY: tasks only read the input.
-unsafe impl Sync for Run<'_> {}
-
 /// One task.
 struct Call<'a, E, const KIND: u8> {
     engine: &'a Engine<E>,
@@ -190,25 +150,9 @@ impl<E: Simd, const KIND: u8> Task for Call<'_, E, KIND> {
                 }
                 _ => cursor.fill(self.run.x, &mut x[..n], &mut y[..n], |at| at),
             }
-            for i in self.work.panels.clone() {
-                let (c, rows) = (&e.plan.panels[i], &e.layout.panels[i]);
-                let panel = Panel {
-                    weights: e.packed.data.as_slice()[rows.weights.clone()].as_ptr().cast(),
-                    offsets: &e.offsets[rows.rows.clone()],
-                    init: e.init[c.first..][..c.width()].as_ptr(),
-                    place: Place { channel: c.first, lanes: c.lanes, first: c.first / LANES * plane, step: plane },
-                    finish: self.run.finish,
-                };
-                // SAFETY: the view was laid out so that every pixel reads within it at every offset; pixels and
-                // channels of the output are those of its layout, and no other task has them.
-                unsafe {
-                    match c.vectors {
-                        3 => tile::pixels::<S, 3, KIND>(s, &panel, &x[..n], &y[..n]),
-                        2 => tile::pixels::<S, 2, KIND>(s, &panel, &x[..n], &y[..n]),
-                        _ => tile::pixels::<S, 1, KIND>(s, &panel, &x[..n], &y[..n]),
-                    }
-                }
-            }
+            // SAFETY: the view was laid out so that every pixel reads within it at every offset; pixels and channels of
+            // the output are those of its layout, and no other task has them.
+            unsafe { self.run.multiply::<S, KIND>(s, &self.work.panels, &x[..n], &y[..n], plane) };
             left -= n;
         }
     }

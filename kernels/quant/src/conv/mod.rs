@@ -11,9 +11,9 @@ use crate::{
     finish,
 };
 use engine::Engine;
-use paring_core::Layout;
-use paring_kernel::{Cost, Isa, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject, Scratch};
-use paring_simd::{LANES, Simd};
+use paring_kernel::{Cost, Isa, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
+use paring_simd::Simd;
+use paring_vector::support::BLOCKED;
 use plan::{Kind, Plan};
 use std::sync::Arc;
 
@@ -22,24 +22,13 @@ pub struct Conv;
 
 impl Family for Conv {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let blocked = Layout::Blocked(LANES as u8);
-        let mut inputs = vec![None; p.inputs.len()];
-        inputs[0] = Some(blocked);
-        for r in finish::residuals(p) {
-            inputs[r] = Some(blocked);
-        }
         let mut offer = |plan: &Plan, kind: Kind, packed_bytes: usize| {
-            let format = format!("conv-{}-g{}{}", kind.name(), plan.geometry.groups, plan.channels.packed_as());
             out.push(Offer {
-                inputs: inputs.clone(),
-                outputs: vec![blocked; p.outputs.len()],
-                fused: p.epilogue.len(),
                 scratch: Scratch { shared: plan.halo().map_or(0, |h| h.elements() * kind.size()), per_worker: 0 },
                 packed_bytes,
-                packed_format: format.into(),
-                numerics: NumericClass::Reassociated,
+                packed_format: plan.packed_format(kind).into(),
                 variant: kind as u32,
-                ..Offer::plain(p)
+                ..finish::offer(p, BLOCKED)
             });
         };
         let counted = |plan: &Plan| plan.packed_bytes(p).ok_or_else(|| Reject::because("the weights are not constant"));
@@ -59,8 +48,7 @@ impl Family for Conv {
         let kind = Kind::of(o);
         let pixels = p.output(0).map_or(0, |y| y.len() / y.shape.get(1).copied().unwrap_or(1).max(1)) as f64;
         let macs = pixels * (o.packed_bytes / kind.size()) as f64;
-        let bytes =
-            |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(Layout::Blocked(8))).unwrap_or(0) as f64;
+        let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;
         let (input, output) = (bytes(p.input(0)), bytes(p.output(0)));
         // Measured: filling and draining a tile takes as long as some four rows.
         let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;

@@ -2,7 +2,7 @@
 
 use crate::{
     finish,
-    operand::{Bytes, Channels},
+    operand::{Bytes, Channels, integer},
     rows::{self, Count, QUAD, Rows},
 };
 use paring_core::{DType, Op, Tensor};
@@ -109,8 +109,7 @@ impl Plan {
                 let channel = self.channel(group, k);
                 let at = (channel / QUAD - first) * g.taps * width + lane;
                 for (tap, &byte) in taps.iter().enumerate() {
-                    let value = if signed { i32::from(byte as i8) } else { i32::from(byte) };
-                    panel[at + tap * width][channel % QUAD] += value - zero;
+                    panel[at + tap * width][channel % QUAD] += integer(byte, signed) - zero;
                 }
             }
         }
@@ -164,6 +163,12 @@ impl Plan {
             }
         }
         Some(count.map(|c| c.bytes()))
+    }
+
+    /// Names what the packed bytes depend on besides the weights.
+    pub fn packed_format(&self, kind: Kind) -> String {
+        let g = &self.geometry;
+        format!("conv-{}-g{}{}", kind.name(), g.groups, self.channels.packed_as())
     }
 
     /// The copy of the input that is read, where it is not read as it lies.

@@ -1,0 +1,133 @@
+//! Pixels against panels of packed rows: what convolutions and products with a matrix have in common. A pixel of the
+//! latter is a row of the input.
+
+use crate::{
+    finish::{Epilogue, Finish, Place},
+    operand::{Bytes, Channels},
+    rows::{Layout, QUAD},
+    tile::{self, Panel},
+};
+use core::ops::Range;
+use paring_dense::panel::Columns;
+use paring_kernel::{KernelError, Packed, Problem, RunCx};
+use paring_simd::{LANES, Simd};
+use std::sync::Arc;
+
+/// Pixels that go against one panel before the next.
+pub const BLOCK: usize = 48;
+
+/// Packed rows and the epilogue, bound to one problem.
+pub struct Product {
+    columns: Vec<Columns>,
+    layout: Layout,
+    /// For each row the bytes from a pixel's first to the four that it multiplies.
+    offsets: Vec<usize>,
+    /// Where the sums of each column start from.
+    init: Vec<i32>,
+    epilogue: Epilogue,
+    packed: Arc<Packed>,
+}
+
+/// What a task computes: pixels times panels.
+pub struct Work {
+    pub pixels: Range<usize>,
+    pub panels: Range<usize>,
+}
+
+impl Product {
+    /// Binds packed rows, where `offset` tells a row's source as bytes from a pixel's first, and sums are too large by
+    /// `zero` for each unit of weight. `padded`: as for [`Epilogue::new`].
+    ///
+    /// # Errors
+    /// [`KernelError::Problem`] where the rows were packed for another problem.
+    pub fn new(
+        p: &Problem,
+        columns: Vec<Columns>,
+        (x, channels): (Bytes, &Channels),
+        zero: i32,
+        packed: Arc<Packed>,
+        padded: bool,
+        offset: impl Fn(u32) -> Option<usize>,
+    ) -> Result<Product, KernelError> {
+        let widths: Vec<usize> = columns.iter().map(Columns::width).collect();
+        let wrong = || KernelError::Problem("the weights were packed for another problem".into());
+        let layout = Layout::read(packed.data.as_slice(), &widths).ok_or_else(wrong)?;
+        let offsets = layout.sources.iter().map(|&s| offset(s)).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+        let epilogue = Epilogue::new(p, &channels.products(x), padded)?;
+        let init = layout.sums.iter().map(|s| -zero * s).collect();
+        Ok(Product { columns, layout, offsets, init, epilogue, packed })
+    }
+
+    /// Bytes of weights that a pixel is multiplied by.
+    pub fn per_pixel(&self) -> usize {
+        self.layout.panels.iter().map(|p| p.weights.len()).sum::<usize>().max(1)
+    }
+
+    /// Cuts `pixels` into tasks of `per_task` each, times `parts` of the panels, as far as there are so many.
+    pub fn split(&self, pixels: usize, per_task: usize, parts: usize) -> Vec<Work> {
+        let panels = self.columns.len();
+        let parts = parts.clamp(1, panels);
+        let cut = |i: usize| i * panels / parts;
+        let part = |part: usize| {
+            let ranges = (0..pixels).step_by(per_task).map(move |from| from..pixels.min(from + per_task));
+            ranges.map(move |pixels| Work { pixels, panels: cut(part)..cut(part + 1) })
+        };
+        (0..parts).flat_map(part).collect()
+    }
+
+    /// Binds a run on inputs at `x` whose output has room for `elements`.
+    pub fn bind<'a, 'x: 'a>(&'a self, cx: &mut RunCx<'x>, x: *const u8, elements: usize) -> Run<'a> {
+        let output = cx.output::<u8>(0);
+        let (y, len) = (output.as_mut_ptr(), output.len());
+        assert!(len >= elements * self.epilogue.size());
+        Run { product: self, x, finish: self.epilogue.bind(cx, y, len) }
+    }
+}
+
+/// What all tasks of a run share.
+pub struct Run<'a> {
+    product: &'a Product,
+    pub x: *const u8,
+    finish: Finish<'a>,
+}
+
+// SAFETY: tasks only read the input, and write disjoint parts of the output.
+unsafe impl Sync for Run<'_> {}
+
+impl Run<'_> {
+    /// Computes pixels that begin at `x` against `panels` and stores them from the elements `y` of the output on, where
+    /// vectors of eight columns are `step` elements apart.
+    ///
+    /// # Safety
+    /// Every pixel must be readable at all offsets, and these columns of the output be there and this task's alone.
+    #[inline(always)]
+    pub unsafe fn multiply<S: Simd, const KIND: u8>(
+        &self,
+        s: S,
+        panels: &Range<usize>,
+        x: &[*const u8],
+        y: &[usize],
+        step: usize,
+    ) {
+        let product = self.product;
+        for i in panels.clone() {
+            let (c, rows) = (&product.columns[i], &product.layout.panels[i]);
+            let panel = Panel {
+                weights: product.packed.data.as_slice()[rows.weights.clone()].as_ptr().cast(),
+                offsets: &product.offsets[rows.rows.clone()],
+                init: product.init[c.first..][..c.width()].as_ptr(),
+                place: Place { channel: c.first, lanes: c.lanes, first: c.first / LANES * step, step },
+                finish: &self.finish,
+            };
+            debug_assert_eq!(rows.weights.len(), rows.rows.len() * c.width() * QUAD);
+            // SAFETY: the caller's promise; rows are as wide as the panel.
+            unsafe {
+                match c.vectors {
+                    3 => tile::pixels::<S, 3, KIND>(s, &panel, x, y),
+                    2 => tile::pixels::<S, 2, KIND>(s, &panel, x, y),
+                    _ => tile::pixels::<S, 1, KIND>(s, &panel, x, y),
+                }
+            }
+        }
+    }
+}
