@@ -2,7 +2,7 @@
 
 use paring::kernel::{Isa, Kernel, Machine, NumericClass, Offer, Operand, Parallel, RawOperand, RunCx, Serial};
 use paring_core::{AlignedBuf, DType, Layout, Tensor};
-use paring_testkit::problems::{Case, cases, extreme_products};
+use paring_testkit::problems::{Case, cases, channel_read_often, extreme_products, same_weights};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -246,25 +246,54 @@ fn every_kernel_agrees_with_the_reference() {
     }
 }
 
+/// Runs the case in every way that kernels other than the reference offer, and tells in how many.
+fn offers_that_give(case: &Case, expected: &[f32], machine: &Machine) -> usize {
+    let mut offered = 0;
+    let registry = paring::builtin_registry();
+    for k in registry.candidates(&case.problem, machine).filter(|k| !k.descriptor().name.contains("reference")) {
+        let mut offers = Vec::new();
+        let _ = k.offers(&case.problem, machine, &mut offers);
+        for o in &offers {
+            offered += 1;
+            let found = run(case, k, o, &Serial, None).unwrap()[0].clone().unwrap();
+            let found = to_plain(case.problem.output(0).unwrap(), o.outputs[0], &found).unwrap();
+            let found: Vec<f32> = bytemuck::pod_collect_to_vec(&found);
+            let name = k.descriptor().name;
+            assert_eq!(found, expected, "{name} {:?} {:?}", case.problem.inputs[0].as_ref().unwrap().quant, o);
+        }
+    }
+    offered
+}
+
 #[test]
 fn sums_of_bytes_are_exact() {
     let machine = Machine::generic(paring_simd::detect());
-    let registry = paring::builtin_registry();
     for (case, expected) in extreme_products() {
-        let mut offered = 0;
-        for k in registry.candidates(&case.problem, &machine).filter(|k| !k.descriptor().name.contains("reference")) {
+        assert!(offers_that_give(&case, &expected, &machine) > 1, "no kernel for {:?}", case.problem.op);
+    }
+    // Weights of one channel come together in one packed weight as long as that has room for them.
+    for (times, served) in [(2, true), (127, true), (128, true), (129, false), (300, false)] {
+        let (case, expected) = channel_read_often(times);
+        assert_eq!(offers_that_give(&case, &expected, &machine) > 0, served, "{times} times");
+    }
+}
+
+#[test]
+fn packed_weights_of_one_name_are_the_same_bytes() {
+    let machine = Machine::generic(paring_simd::detect());
+    let cases = same_weights();
+    let mut packed = BTreeMap::new();
+    for k in paring::builtin_registry().iter() {
+        for Case { problem: p, .. } in &cases {
             let mut offers = Vec::new();
-            let _ = k.offers(&case.problem, &machine, &mut offers);
+            let _ = k.offers(p, &machine, &mut offers);
             for o in &offers {
-                offered += 1;
-                let found = run(&case, k, o, &Serial, None).unwrap()[0].clone().unwrap();
-                let found = to_plain(case.problem.output(0).unwrap(), o.outputs[0], &found).unwrap();
-                let found: Vec<f32> = bytemuck::pod_collect_to_vec(&found);
-                let name = k.descriptor().name;
-                assert_eq!(found, expected, "{name} {:?} {:?}", case.problem.inputs[0].as_ref().unwrap().quant, o);
+                let bytes = k.pack(p, o).unwrap().data.as_slice().to_vec();
+                let name = (p.inputs[1].as_ref().unwrap().dtype, o.packed_format.clone());
+                let first = packed.entry(name).or_insert_with(|| bytes.clone());
+                assert!(*first == bytes, "{}: {} {:?}", k.descriptor().name, o.packed_format, p.op);
             }
         }
-        assert!(offered > 1, "no kernel for {:?}", case.problem.op);
     }
 }
 

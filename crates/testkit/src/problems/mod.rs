@@ -5,7 +5,7 @@ mod movement;
 mod normalisation;
 mod quantised;
 
-pub use quantised::extreme_products;
+pub use quantised::{channel_read_often, extreme_products, same_weights};
 
 use paring_core::{
     DType, Op, Tensor,

@@ -331,14 +331,7 @@ pub fn extreme_products() -> Vec<(super::Case, Vec<f32>)> {
                 let sum = |m: usize, at: &dyn Fn(usize) -> usize| -> f32 {
                     (0..channels).map(|c| (x[at(c)] - x_zero) * (w[m * channels + c] - w_zero)).sum::<i32>() as f32
                 };
-                let conv = Op::Conv(ConvAttrs {
-                    kernel: vec![1; 2],
-                    stride: vec![1; 2],
-                    dilation: vec![1; 2],
-                    padding: Padding::none(2),
-                    groups: 1,
-                    select: None,
-                });
+                let conv = pointwise(1, None);
                 let (rows, pixels) = (side * side, side * side);
                 let inputs = vec![
                     given(tensor(x_type, &[1, channels, side, side], x_zero, &x)),
@@ -354,6 +347,62 @@ pub fn extreme_products() -> Vec<(super::Case, Vec<f32>)> {
                 let expected = (0..rows * outputs).map(|i| sum(i % outputs, &|c| i / outputs * channels + c)).collect();
                 all.push((super::case(&dense, inputs, 1, vec![]).expect("a product"), expected));
             }
+        }
+    }
+    all
+}
+
+fn pointwise(groups: usize, select: Option<Vec<u32>>) -> Op {
+    Op::Conv(ConvAttrs {
+        kernel: vec![1; 2],
+        stride: vec![1; 2],
+        dilation: vec![1; 2],
+        padding: Padding::none(2),
+        groups,
+        select,
+    })
+}
+
+/// The largest byte times the largest weight, read from one channel so many times, with the exact sums as `f32`.
+///
+/// # Panics
+/// Where a problem is not well formed, which is a mistake in this module.
+pub fn channel_read_often(times: usize) -> (super::Case, Vec<f32>) {
+    let (outputs, pixels) = (5, 6);
+    let tensor = |shape: &[usize]| {
+        let bytes = vec![255; shape.iter().product()];
+        let t = Tensor::from_bytes(DType::U8, shape, &bytes).expect("a small tensor");
+        t.with_quant(Some(Quant::per_tensor(1.0, 0)))
+    };
+    let inputs = vec![given(tensor(&[1, 2, 2, 3])), known(tensor(&[outputs, times, 1, 1]))];
+    let case = super::case(&pointwise(1, Some(vec![1; times])), inputs, 1, vec![]).expect("a convolution");
+    (case, vec![(times * 255 * 255) as f32; outputs * pixels])
+}
+
+/// Convolutions by the same weights, of bytes and of `f32`, that read other channels of their input, or of another input.
+///
+/// # Panics
+/// Where a problem is not well formed, which is a mistake in this module.
+pub fn same_weights() -> Vec<super::Case> {
+    let mut rng = Rng::new(1);
+    let (floats, integers) = (rng.floats(&[8, 4, 1, 1]), weights(&mut rng, &[8, 4, 1, 1], 0));
+    let mut all = vec![];
+    for weights in [&floats, &integers] {
+        let readings = [
+            (1, 4, None),
+            (2, 8, None),
+            (1, 4, Some(vec![3, 1, 0, 2])),
+            (1, 12, Some(vec![3, 1, 0, 2])),
+            (1, 12, Some(vec![11, 1, 0, 7])),
+            (1, 12, Some(vec![5, 5, 5, 5])),
+            (2, 12, Some(vec![3, 1, 0, 2, 8, 4, 11, 5])),
+        ];
+        for (groups, channels, select) in readings {
+            let shape = [1, channels, 3, 5];
+            let x =
+                if weights.quant().is_some() { activations(&mut rng, DType::U8, &shape) } else { rng.floats(&shape) };
+            let inputs = vec![given(x), known(weights.clone())];
+            all.push(super::case(&pointwise(groups, select), inputs, 1, vec![]).expect("a convolution"));
         }
     }
     all

@@ -15,6 +15,15 @@ use paring_simd::LANES;
 
 /// Longest sum: beyond, products of bytes and weights with a zero point might leave 32 bits.
 const MOST_TERMS: usize = 32_000;
+/// Weights with a zero point, of 255 at most, that sixteen bits hold together.
+const MOST_REPEATS: usize = 128;
+
+/// How often the most frequent channel is there.
+fn most_often(channels: &[u32]) -> usize {
+    let mut sorted = channels.to_vec();
+    sorted.sort_unstable();
+    sorted.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0)
+}
 
 /// What is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +77,11 @@ impl Plan {
         finish::servable(p, geometry.outputs)?;
         if geometry.depth.saturating_mul(geometry.taps) > MOST_TERMS {
             return Err(Reject::because("the sum is too long for 32 bits"));
+        }
+        if geometry.select.iter().any(|s| s.chunks(geometry.depth).any(|group| most_often(group) > MOST_REPEATS)) {
+            return Err(Reject::because(
+                "a group reads one input channel so often that its weights leave sixteen bits",
+            ));
         }
         let view = geometry.view(LANES);
         let mut panels = columns(geometry.outputs, geometry.groups);
@@ -168,7 +182,8 @@ impl Plan {
     /// Names what the packed bytes depend on besides the weights.
     pub fn packed_format(&self, kind: Kind) -> String {
         let g = &self.geometry;
-        format!("conv-{}-g{}{}", kind.name(), g.groups, self.channels.packed_as())
+        let select = g.select.as_ref().map_or(String::new(), |s| format!("-{s:?}"));
+        format!("conv-{}-g{}-c{}{select}{}", kind.name(), g.groups, g.inputs, self.channels.packed_as())
     }
 
     /// The copy of the input that is read, where it is not read as it lies.
