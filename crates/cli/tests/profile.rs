@@ -58,7 +58,8 @@ fn layers_are_held_against_the_machine() {
         sum += median;
     }
     // Medians of parts need not add up to the median of the whole, nor is the time between layers in them.
-    assert!((0.4..1.6).contains(&(sum / number(&j["median_ms"]))), "{sum} ms in layers: {j}");
+    // This asks for the same unit, not for a quiet machine.
+    assert!((0.1..10.0).contains(&(sum / number(&j["median_ms"]))), "{sum} ms in layers: {j}");
     let plain = json(0, &bench(&model(), &["--json"]));
     assert!(plain["peaks"].is_null() && plain["layers"].is_null());
 }
@@ -71,7 +72,9 @@ fn text_shows_what_loses_most() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let worst = text.split("furthest from its bound").nth(1).expect("a table");
-    assert!(worst.contains("memory") && worst.lines().filter(|l| l.contains('%')).count() <= 11, "{worst}");
+    // What bounds a layer is the machine's to say: one rate against the other.
+    assert!(worst.contains("compute") || worst.contains("memory"), "{worst}");
+    assert!((1..=11).contains(&worst.lines().filter(|l| l.contains('%')).count()), "{worst}");
 }
 
 #[test]
