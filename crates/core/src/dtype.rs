@@ -35,8 +35,8 @@ pub enum DType {
     U64,
     /// One byte, 0 or 1.
     Bool,
-    /// One bit: 0 stands for +1, 1 for -1, packed along the channel axis in 64-bit words.
-    B1,
+    /// -1, 0 or 1: an `i8` where elements lie one by one, two bits in [`Layout::Signs`](crate::Layout::Signs).
+    Sign,
 }
 
 impl DType {
@@ -55,14 +55,13 @@ impl DType {
         DType::I64,
         DType::U64,
         DType::Bool,
-        DType::B1,
+        DType::Sign,
     ];
 
-    /// Bits of one element.
+    /// Bits of one element that lies by itself.
     pub const fn bits(self) -> usize {
         match self {
-            DType::B1 => 1,
-            DType::I8 | DType::U8 | DType::Bool => 8,
+            DType::I8 | DType::U8 | DType::Bool | DType::Sign => 8,
             DType::F16 | DType::BF16 | DType::I16 | DType::U16 => 16,
             DType::F32 | DType::I32 | DType::U32 => 32,
             DType::F64 | DType::I64 | DType::U64 => 64,
@@ -71,10 +70,7 @@ impl DType {
 
     /// Bytes that `elements` elements occupy, or `None` on overflow.
     pub fn bytes(self, elements: usize) -> Option<usize> {
-        match self {
-            DType::B1 => Some(elements.div_ceil(64).checked_mul(8)?),
-            _ => elements.checked_mul(self.bits() / 8),
-        }
+        elements.checked_mul(self.bits() / 8)
     }
 
     /// Whether this is a floating-point type.
@@ -82,14 +78,14 @@ impl DType {
         matches!(self, DType::F32 | DType::F16 | DType::BF16 | DType::F64)
     }
 
-    /// Whether this is an integer type (`Bool` and `B1` are not).
+    /// Whether this is an integer type (`Bool` and `Sign` are not).
     pub const fn is_int(self) -> bool {
-        !self.is_float() && !matches!(self, DType::Bool | DType::B1)
+        !self.is_float() && !matches!(self, DType::Bool | DType::Sign)
     }
 
     /// Whether this is a signed number type.
     pub const fn is_signed(self) -> bool {
-        self.is_float() || matches!(self, DType::I8 | DType::I16 | DType::I32 | DType::I64)
+        self.is_float() || matches!(self, DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::Sign)
     }
 
     /// The name used in the text form and in messages, such as `f32`.
@@ -108,7 +104,7 @@ impl DType {
             DType::I64 => "i64",
             DType::U64 => "u64",
             DType::Bool => "bool",
-            DType::B1 => "b1",
+            DType::Sign => "sign",
         }
     }
 
@@ -126,14 +122,14 @@ impl core::fmt::Display for DType {
 
 /// A Rust type that can be the element of a tensor.
 ///
-/// `Bool` tensors are bytes; they are read as `u8` (see [`Element::matches`]).
+/// `Bool` tensors are bytes that are read as `u8`, those of `Sign` are read as `i8` (see [`Element::matches`]).
 pub trait Element: bytemuck::Pod + Send + Sync + 'static {
     /// The tensor type this Rust type stands for.
     const DTYPE: DType;
 
     /// Whether elements of `dtype` can be viewed as this Rust type.
     fn matches(dtype: DType) -> bool {
-        dtype == Self::DTYPE || (Self::DTYPE == DType::U8 && dtype == DType::Bool)
+        dtype == Self::DTYPE || matches!((Self::DTYPE, dtype), (DType::U8, DType::Bool) | (DType::I8, DType::Sign))
     }
 }
 

@@ -10,11 +10,15 @@ pub enum Layout {
     /// Axis 1 (channels) cut into blocks of this many, the block innermost: `[N][C/b][spatial...][b]`.
     /// The last block is padded with zeros. Needs rank 2 or more.
     Blocked(u8),
+    /// Only for [`DType::Sign`](crate::DType::Sign): the channels (axis 1) of a pixel together, eight in two bytes:
+    /// `[N][spatial...][2 * C/8]`. A byte holds four as [`pack`](crate::signs::pack) says; channels that are missing of
+    /// the last eight are zero. Needs rank 2 or more.
+    Signs,
 }
 
 impl Layout {
-    /// Elements that a tensor of `shape` occupies, padding lanes included; `None` on overflow or where the layout
-    /// does not fit the rank.
+    /// Elements that a tensor of `shape` occupies, padding lanes included, where those of `Signs` are four each; `None`
+    /// on overflow or where the layout does not fit the rank.
     pub fn elements(self, shape: &[usize]) -> Option<usize> {
         match self {
             Layout::Plain => crate::numel(shape).ok(),
@@ -25,6 +29,7 @@ impl Layout {
                 let inner = crate::numel(spatial).ok()?;
                 n.checked_mul(c)?.checked_mul(inner).filter(|&x| x <= isize::MAX as usize)
             }
+            Layout::Signs => Layout::Blocked(8).elements(shape).map(|n| n / 4),
         }
     }
 
@@ -37,6 +42,7 @@ impl Layout {
         let whole = |l: Layout| match l {
             Layout::Plain => true,
             Layout::Blocked(b) => spatial_is_one && shape[1].is_multiple_of(b as usize),
+            Layout::Signs => false,
         };
         whole(self) && whole(other)
     }
@@ -47,6 +53,7 @@ impl core::fmt::Display for Layout {
         match self {
             Layout::Plain => f.pad("plain"),
             Layout::Blocked(b) => write!(f, "{b}c"),
+            Layout::Signs => f.pad("signs"),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The vocabulary shared by every crate of Paring: element types, shapes, physical layouts, tensors and the
-//! closed set of operators with their attributes. Nothing in here computes.
+//! closed set of operators with their attributes. Nothing in here computes more than how elements are written.
 #![no_std]
 #![warn(missing_docs)]
 extern crate alloc;
@@ -12,6 +12,7 @@ mod layout;
 pub mod op;
 mod quant;
 mod shape;
+pub mod signs;
 mod tensor;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, AllocError};

@@ -158,7 +158,7 @@ impl Tensor {
         })
     }
 
-    /// Every element widened to `f64` (64-bit integers may round); `None` for `B1`.
+    /// Every element widened to `f64` (64-bit integers may round).
     pub fn to_f64s(&self) -> Option<Vec<f64>> {
         macro_rules! widen {
             ($t:ty) => {
@@ -173,7 +173,7 @@ impl Tensor {
             DType::F16 => widen!(half::f16),
             DType::BF16 => widen!(half::bf16),
             DType::F64 => widen!(f64),
-            DType::I8 => widen!(i8),
+            DType::I8 | DType::Sign => widen!(i8),
             DType::U8 | DType::Bool => widen!(u8),
             DType::I16 => widen!(i16),
             DType::U16 => widen!(u16),
@@ -181,11 +181,10 @@ impl Tensor {
             DType::U32 => widen!(u32),
             DType::I64 => widen!(i64 as),
             DType::U64 => widen!(u64 as),
-            DType::B1 => return None,
         })
     }
 
-    /// Every element of an integer or boolean tensor as `i64` (`u64` above `i64::MAX` saturates); `None` for others.
+    /// Every element of an integer, sign or boolean tensor as `i64` (`u64` above `i64::MAX` saturates); `None` for others.
     pub fn to_i64s(&self) -> Option<Vec<i64>> {
         macro_rules! widen {
             ($t:ty) => {
@@ -193,7 +192,7 @@ impl Tensor {
             };
         }
         Some(match self.dtype {
-            DType::I8 => widen!(i8),
+            DType::I8 | DType::Sign => widen!(i8),
             DType::U8 | DType::Bool => widen!(u8),
             DType::I16 => widen!(i16),
             DType::U16 => widen!(u16),

@@ -130,9 +130,7 @@ impl Graph {
             *ty = TensorType { dtype: DType::F32, shape: ty.shape.take(), quant: None };
         }
         for (step, epi) in node.epilogue.iter().enumerate() {
-            if let EpiOp::Quantize { to, scale, zero_point } = *epi {
-                verify_quantize(to, scale, zero_point, step + 1 == node.epilogue.len()).map_err(|r| defect(step, r))?;
-            }
+            verify_quantize(epi, step + 1 == node.epilogue.len()).map_err(|r| defect(step, r))?;
             let Some(i) = epi.input() else { continue };
             if i < Signature::of(&node.op).required() {
                 return Err(defect(step, format!("operand {i} is an input of the operator itself")));
@@ -208,7 +206,15 @@ impl Graph {
     }
 }
 
-fn verify_quantize(to: DType, scale: f32, zero_point: i32, is_last: bool) -> Result<(), String> {
+fn verify_quantize(step: &EpiOp, is_last: bool) -> Result<(), String> {
+    let (to, scale, zero_point) = match *step {
+        EpiOp::Quantize { to, scale, zero_point } => (to, scale, zero_point),
+        EpiOp::Sign { of_zero } if !(-1..=1).contains(&of_zero) => {
+            return Err(format!("the sign of zero must be -1, 0 or 1, found {of_zero}"));
+        }
+        EpiOp::Sign { .. } if !is_last => return Err("taking signs must be the last step".into()),
+        _ => return Ok(()),
+    };
     let range = match to {
         DType::U8 => 0..=255,
         DType::I8 => -128..=127,

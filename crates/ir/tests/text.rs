@@ -109,7 +109,7 @@ fn every_kind_of_constant_reads_back() {
         Tensor::from_bytes(DType::F16, &[6], &[0x00, 0x3c, 0x01, 0x00, 0xff, 0x7b, 0x55, 0x35, 0x00, 0xfc, 0xff, 0x03])
             .unwrap(),
         Tensor::from_bytes(DType::BF16, &[2], &[0x80, 0x3f, 0x01, 0xc0]).unwrap(),
-        Tensor::from_bytes(DType::B1, &[3], &[5, 0, 0, 0, 0, 0, 0, 0]).unwrap(),
+        Tensor::from_bytes(DType::Sign, &[3], &[255, 0, 1]).unwrap(),
         Tensor::new::<f32>(&[0, 4], &[]).unwrap(),
         Tensor::new(&[], &[2.5f32]).unwrap(),
         Tensor::new(&[5, 5], &[7i32; 25]).unwrap(),

@@ -341,6 +341,7 @@ pub fn builtin_registry() -> Registry {
         .with(paring_vector::KERNELS)
         .with(paring_dense::KERNELS)
         .with(paring_quant::KERNELS)
+        .with(paring_binary::KERNELS)
 }
 
 /// Reads one tensor in ONNX's own format, as test data comes in.

@@ -1,7 +1,7 @@
 //! Every kernel, in every way in which it offers to run a problem, against the reference.
 
 use paring::kernel::{Isa, Kernel, Machine, NumericClass, Offer, Operand, Parallel, RawOperand, RunCx, Serial};
-use paring_core::{AlignedBuf, DType, Layout, Tensor};
+use paring_core::{AlignedBuf, DType, Layout, Tensor, signs};
 use paring_testkit::problems::{Case, cases, channel_read_often, extreme_products, same_weights};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,8 +48,43 @@ fn physical_index(shape: &[usize], block: usize, i: usize) -> usize {
     ((n * shape[1].div_ceil(block) + c / block) * plane + s) * block + c % block
 }
 
+/// The bytes of `Layout::Signs`.
+fn packed_signs(shape: &[usize], plain: &[u8]) -> Vec<u8> {
+    let (c, plane) = (shape[1], shape[2..].iter().product::<usize>());
+    let mut packed = vec![];
+    for pixel in 0..shape[0] * plane {
+        let at = |ch: usize| (pixel / plane * c + ch) * plane + pixel % plane;
+        for four in (0..c.next_multiple_of(8)).step_by(4) {
+            packed.push(signs::pack([0, 1, 2, 3].map(|i| if four + i < c { plain[at(four + i)] as i8 } else { 0 })));
+        }
+    }
+    packed
+}
+
+/// The signs in logical order; an error where channels that do not exist are not zero.
+fn from_packed_signs(shape: &[usize], packed: &[u8]) -> Result<Vec<u8>, String> {
+    let (c, plane) = (shape[1], shape[2..].iter().product::<usize>());
+    let all: Vec<i8> = packed.iter().flat_map(|&b| signs::unpack(b)).collect();
+    let row = c.next_multiple_of(8);
+    let mut plain = vec![0; shape[0] * c * plane];
+    for (pixel, channels) in all.chunks_exact(row).enumerate() {
+        for (ch, &sign) in channels.iter().enumerate() {
+            if ch < c {
+                plain[(pixel / plane * c + ch) * plane + pixel % plane] = sign as u8;
+            } else if sign != 0 {
+                return Err("padding lanes are not zero".into());
+            }
+        }
+    }
+    Ok(plain)
+}
+
 fn from_plain(t: &Tensor, layout: Layout) -> AlignedBuf {
-    let Layout::Blocked(block) = layout else { return AlignedBuf::from_bytes(t.bytes()).unwrap() };
+    let block = match layout {
+        Layout::Plain => return AlignedBuf::from_bytes(t.bytes()).unwrap(),
+        Layout::Blocked(block) => block,
+        Layout::Signs => return AlignedBuf::from_bytes(&packed_signs(t.shape(), t.bytes())).unwrap(),
+    };
     let size = t.dtype().bits() / 8;
     let mut buffer = AlignedBuf::zeroed(layout.elements(t.shape()).unwrap() * size).unwrap();
     for (i, element) in t.bytes().chunks_exact(size).enumerate() {
@@ -61,7 +96,11 @@ fn from_plain(t: &Tensor, layout: Layout) -> AlignedBuf {
 
 /// The elements in logical order; an error where a padding lane is not zero.
 fn to_plain(o: &Operand, layout: Layout, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let Layout::Blocked(block) = layout else { return Ok(bytes.to_vec()) };
+    let block = match layout {
+        Layout::Plain => return Ok(bytes.to_vec()),
+        Layout::Blocked(block) => block,
+        Layout::Signs => return from_packed_signs(&o.shape, bytes),
+    };
     let size = o.dtype.bits() / 8;
     let mut padding = bytes.to_vec();
     let mut plain = Vec::with_capacity(o.len() * size);
@@ -91,7 +130,7 @@ fn tolerance(class: NumericClass) -> f64 {
 /// Checks `found` against `expected`, where elements may differ by `tolerance` of the RMS, or of themselves where they
 /// are larger.
 fn close(found: &[u8], expected: &Tensor, tolerance: f64) -> Result<(), String> {
-    if expected.quant().is_some() && tolerance > 0.0 {
+    if expected.dtype() != DType::Sign && expected.quant().is_some() && tolerance > 0.0 {
         // Halves may be rounded either way: the number before was rounded, too.
         let apart = |(a, b): (&u8, &u8)| match expected.dtype() {
             DType::I8 => (*a as i8).abs_diff(*b as i8),

@@ -349,6 +349,7 @@ fn describe_step(step: &EpiOp) -> String {
         EpiOp::PRelu { .. } => "PRelu".into(),
         EpiOp::Act(a) => format!("{a:?}"),
         EpiOp::Quantize { to, .. } => format!("Quantize to {to}"),
+        EpiOp::Sign { .. } => "Sign".into(),
         EpiOp::MaxPool => "MaxPool".into(),
     }
 }

@@ -286,7 +286,7 @@ impl Builder<'_> {
             EpiOp::Bias { .. } | EpiOp::Residual { .. } => Op::Binary(Binary::Add),
             EpiOp::Scale { .. } => Op::Binary(Binary::Mul),
             EpiOp::PRelu { .. } => Op::Binary(Binary::PRelu),
-            EpiOp::Quantize { .. } => {
+            EpiOp::Quantize { .. } | EpiOp::Sign { .. } => {
                 return Err(PlanError::Internal(format!("'{name}': only whole problems are quantised")));
             }
             EpiOp::MaxPool => return Err(PlanError::Internal(format!("'{name}' pools what is no convolution"))),

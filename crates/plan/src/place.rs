@@ -105,6 +105,7 @@ fn along(whole: &paring_kernel::Operand, layout: Layout, axis: usize, lengths: &
                 }
                 (at, end.next_multiple_of(b))
             }
+            Layout::Signs => return None,
         };
         parts.push(Part { offset: first * unit, len: (last - first) * unit });
         at = end;

@@ -4,7 +4,7 @@ use crate::{
     PlanError,
     lower::{Builder, Candidate, LNode, Origin, ValueIx, no_kernel},
 };
-use paring_core::{AlignedBuf, DType, Op, Tensor, op::EpiOp, op::QuantizeAttrs};
+use paring_core::{AlignedBuf, DType, Op, Tensor, op, op::EpiOp, op::QuantizeAttrs};
 use paring_kernel::{Numerics, Operand, Problem};
 use std::sync::Arc;
 
@@ -62,12 +62,16 @@ impl Builder<'_> {
     /// The least that it takes to quantise numbers as `o` is.
     fn conversion(&self, o: &Operand) -> Option<f64> {
         let (scale, zero_point) = o.quant.as_ref()?.whole()?;
+        let step = match o.dtype {
+            DType::Sign => EpiOp::Sign { of_zero: 0 },
+            to => EpiOp::Quantize { to, scale, zero_point },
+        };
         let p = Problem {
             name: String::new(),
             op: Op::Identity,
             inputs: vec![Some(Operand::new(DType::F32, &o.shape))],
             outputs: vec![Some(Operand { constant: None, ..o.clone() })],
-            epilogue: vec![EpiOp::Quantize { to: o.dtype, scale, zero_point }],
+            epilogue: vec![step],
             numerics: Numerics::Default,
         };
         self.ask(&p).0.iter().map(|c| c.cost_ns).min_by(f64::total_cmp)
@@ -86,7 +90,7 @@ impl Builder<'_> {
             *v = self.real(*v)?;
         }
         let node = self.low.nodes.len();
-        let Some(&last @ EpiOp::Quantize { .. }) = p.epilogue.last() else {
+        let Some(&last @ (EpiOp::Quantize { .. } | EpiOp::Sign { .. })) = p.epilogue.last() else {
             self.emit(p.name, p.op, inputs, outputs, epilogue)?;
             self.explain(node, why);
             return Ok(());
@@ -119,6 +123,7 @@ impl Builder<'_> {
         } else {
             let vector = |t: Result<Tensor, _>| t.map(|t| Operand::constant(Arc::new(t)));
             let shape: &[usize] = if quant.axis.is_some() { &[quant.scale.len()] } else { &[] };
+            let signs = operand.dtype == DType::Sign;
             let zero: Vec<i8> = quant.zero_point.iter().map(|&z| z as i8).collect();
             let zero = match operand.dtype {
                 DType::I8 => Tensor::new(shape, &zero),
@@ -128,9 +133,10 @@ impl Builder<'_> {
             let (shape, axis) = (operand.shape.clone(), quant.axis.unwrap_or(0) as i64);
             let scale = self.add(scale.map_err(|e| fail(&e))?, Origin::Constant);
             let zero = self.add(zero.map_err(|e| fail(&e))?, Origin::Constant);
+            let zero = (!signs).then_some(zero);
             let real = self.add(Operand::new(DType::F32, &shape), Origin::Node);
             let op = Op::DequantizeLinear(QuantizeAttrs { axis, to: DType::F32 });
-            self.emit("dequantize".into(), op, vec![Some(v), Some(scale), Some(zero)], vec![Some(real)], vec![])?;
+            self.emit("dequantize".into(), op, vec![Some(v), Some(scale), zero], vec![Some(real)], vec![])?;
             real
         };
         self.reals.insert(v, real);
@@ -148,7 +154,7 @@ fn real_problem(p: &Problem) -> Problem {
             o.constant = constant.and_then(|t| stand_in(t.shape())).map(Arc::new);
         }
     }
-    if matches!(real.epilogue.last(), Some(EpiOp::Quantize { .. })) {
+    if op::quantized(&real.epilogue).is_some() {
         real.epilogue.pop();
     }
     real
@@ -171,7 +177,7 @@ fn dequantised(t: &Tensor) -> Option<Tensor> {
     let (span, n) = (quant.span(t.shape())?, quant.scale.len());
     let value = |i: usize, q: i32| (q - quant.zero_point[i / span % n]) as f32 * quant.scale[i / span % n];
     let values: Vec<f32> = match t.dtype() {
-        DType::I8 => t.bytes().iter().enumerate().map(|(i, &b)| value(i, i32::from(b as i8))).collect(),
+        DType::I8 | DType::Sign => t.bytes().iter().enumerate().map(|(i, &b)| value(i, i32::from(b as i8))).collect(),
         DType::U8 => t.bytes().iter().enumerate().map(|(i, &b)| value(i, i32::from(b))).collect(),
         _ => return None,
     };

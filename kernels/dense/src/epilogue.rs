@@ -1,6 +1,6 @@
 //! Epilogues: how many steps can be fused, their operands, and storing a tile.
 
-use crate::tile::{Panel, ROWS, VECTORS};
+use crate::tile::{ROWS, VECTORS};
 use core::mem::MaybeUninit;
 use paring_core::{
     DType, Layout,
@@ -30,7 +30,7 @@ pub fn fusable(p: &Problem, channels: usize) -> usize {
             residuals <= RESIDUALS && p.input(input).zip(p.output(0)).is_some_and(same)
         }
         EpiOp::Act(_) => true,
-        EpiOp::Quantize { .. } | EpiOp::MaxPool => false,
+        EpiOp::Quantize { .. } | EpiOp::Sign { .. } | EpiOp::MaxPool => false,
     };
     p.epilogue
         .iter()
@@ -123,7 +123,7 @@ impl Epilogue {
                     Step::Residual(e.residuals.len() - 1)
                 }
                 EpiOp::Act(a) => Step::Act(a),
-                EpiOp::Quantize { .. } => {
+                EpiOp::Quantize { .. } | EpiOp::Sign { .. } => {
                     return Err(KernelError::Problem("results are quantised by kernels of integers only".into()));
                 }
                 EpiOp::MaxPool => return Err(KernelError::Problem("a tile of sums cannot be pooled".into())),
@@ -173,6 +173,26 @@ impl Epilogue {
     }
 }
 
+/// Columns of a panel in the output.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// First channel, for the operands of the epilogue.
+    pub channel: usize,
+    /// Columns that exist.
+    pub lanes: usize,
+    /// Elements from an output pointer to the first and to the second vector of its row; a third is as far again.
+    pub columns: [usize; 2],
+}
+
+impl Place {
+    /// Elements from an output pointer to vector `h` of its row.
+    #[inline(always)]
+    pub fn column(&self, h: usize) -> usize {
+        let [first, second] = self.columns;
+        first + h * (second - first)
+    }
+}
+
 /// The epilogue of one run.
 pub struct Finish<'a> {
     epilogue: &'a Epilogue,
@@ -199,12 +219,12 @@ impl Finish<'_> {
     pub unsafe fn store<S: Simd, const PX: usize, const NV: usize>(
         &self,
         s: S,
-        panel: &Panel<'_>,
+        place: &Place,
         sums: [[S::V; NV]; PX],
         y: [*mut f32; PX],
     ) {
         // SAFETY: the caller's promise.
-        unsafe { self.store_or_defer::<S, PX, NV>(s, panel, sums, y, false) }
+        unsafe { self.store_or_defer::<S, PX, NV>(s, place, sums, y, false) }
     }
 
     /// As [`Finish::store`], or stores the sums as they are where `deferred`: see [`Finish::is_deferred`].
@@ -215,7 +235,7 @@ impl Finish<'_> {
     pub unsafe fn store_or_defer<S: Simd, const PX: usize, const NV: usize>(
         &self,
         s: S,
-        panel: &Panel<'_>,
+        place: &Place,
         mut sums: [[S::V; NV]; PX],
         y: [*mut f32; PX],
         deferred: bool,
@@ -225,16 +245,16 @@ impl Finish<'_> {
             if deferred {
                 for i in 0..PX {
                     for h in 0..NV {
-                        s.store(y[i].add(panel.column(h)), sums[i][h]);
+                        s.store(y[i].add(place.column(h)), sums[i][h]);
                     }
                 }
             } else if let Some(quick) = self.epilogue.quick
-                && panel.lanes == NV * LANES
+                && place.lanes == NV * LANES
             {
                 for r in 0..quick.residuals.min(RESIDUALS) {
                     for i in 0..PX {
                         for h in 0..NV {
-                            let at = y[i].add(panel.column(h)).offset_from(self.out);
+                            let at = y[i].add(place.column(h)).offset_from(self.out);
                             sums[i][h] = s.add(sums[i][h], s.load(self.residuals[r].offset(at)));
                         }
                     }
@@ -249,7 +269,7 @@ impl Finish<'_> {
                 }
                 for i in 0..PX {
                     for h in 0..NV {
-                        s.store(y[i].add(panel.column(h)), sums[i][h]);
+                        s.store(y[i].add(place.column(h)), sums[i][h]);
                     }
                 }
             } else {
@@ -262,7 +282,7 @@ impl Finish<'_> {
                         s.store(rows[i].add(h * LANES), sums[i][h]);
                     }
                 }
-                self.general(s, panel, Values { rows: &rows[..PX], columns: [0, LANES] }, &y, NV);
+                self.general(s, place, Values { rows: &rows[..PX], columns: [0, LANES] }, &y, NV);
             }
         }
     }
@@ -270,9 +290,9 @@ impl Finish<'_> {
     /// Whether sums of `vectors` vectors are better stored as they are, for [`Finish::finish`] to go over many of them
     /// at once: one vector of a long activation waits for itself unless there are others to work on meanwhile.
     #[inline(always)]
-    pub fn is_deferred(&self, panel: &Panel<'_>, vectors: usize) -> bool {
+    pub fn is_deferred(&self, place: &Place, vectors: usize) -> bool {
         let e = self.epilogue;
-        let room = e.padded || panel.lanes == vectors * LANES;
+        let room = e.padded || place.lanes == vectors * LANES;
         // A residual may lie where the sums would be stored.
         e.quick.is_none() && e.residuals.is_empty() && room
     }
@@ -281,9 +301,9 @@ impl Finish<'_> {
     ///
     /// # Safety
     /// As for [`Finish::store`]; all columns are initialised.
-    pub unsafe fn finish<S: Simd>(&self, s: S, panel: &Panel<'_>, y: &[*mut f32], vectors: usize) {
+    pub unsafe fn finish<S: Simd>(&self, s: S, place: &Place, y: &[*mut f32], vectors: usize) {
         // SAFETY: the caller's promise.
-        unsafe { self.general(s, panel, Values { rows: y, columns: panel.columns }, y, vectors) }
+        unsafe { self.general(s, place, Values { rows: y, columns: place.columns }, y, vectors) }
     }
 
     /// Any epilogue, and panels with columns that do not exist. Out of line, as it would swell every size of tile.
@@ -291,8 +311,8 @@ impl Finish<'_> {
     /// # Safety
     /// As for [`Finish::store`]; `vectors` vectors of each row of values are initialised.
     #[inline(never)]
-    unsafe fn general<S: Simd>(&self, s: S, panel: &Panel<'_>, values: Values<'_>, y: &[*mut f32], vectors: usize) {
-        s.vectorize(General { finish: self, panel, values, y, vectors });
+    unsafe fn general<S: Simd>(&self, s: S, place: &Place, values: Values<'_>, y: &[*mut f32], vectors: usize) {
+        s.vectorize(General { finish: self, place, values, y, vectors });
     }
 }
 
@@ -306,7 +326,7 @@ struct Values<'a> {
 /// The body of [`Finish::general`].
 struct General<'a> {
     finish: &'a Finish<'a>,
-    panel: &'a Panel<'a>,
+    place: &'a Place,
     values: Values<'a>,
     y: &'a [*mut f32],
     vectors: usize,
@@ -327,7 +347,7 @@ impl Task for General<'_> {
             if in_place && lanes == LANES {
                 continue;
             }
-            let (from, to) = (self.column(h), self.panel.column(h));
+            let (from, to) = (self.column(h), self.place.column(h));
             for (&row, &y) in self.values.rows.iter().zip(self.y) {
                 let (row, y) = (row.wrapping_add(from), y.wrapping_add(to));
                 // SAFETY: eight elements of the values; `Finish::store` has the same conditions for `y`.
@@ -350,7 +370,7 @@ impl General<'_> {
     /// Lanes of vector `h` that exist.
     #[inline(always)]
     fn lanes(&self, h: usize) -> usize {
-        self.panel.lanes.saturating_sub(h * LANES).min(LANES)
+        self.place.lanes.saturating_sub(h * LANES).min(LANES)
     }
 
     /// The place of vector `h` in a row of values.
@@ -381,7 +401,7 @@ impl General<'_> {
                 }
             };
         }
-        let channel = |h: usize| self.panel.channel + h * LANES;
+        let channel = |h: usize| self.place.channel + h * LANES;
         // Per-channel operands are padded to whole panels.
         let of = |b: &[f32], h: usize| b[channel(h)..][..LANES].as_ptr();
         match step {
@@ -433,7 +453,7 @@ impl General<'_> {
     unsafe fn residual<S: Simd>(&self, s: S, r: usize, i: usize, h: usize) -> S::V {
         // SAFETY: loads stay within what may be written.
         unsafe {
-            let at = self.y[i].add(self.panel.column(h)).offset_from(self.finish.out);
+            let at = self.y[i].add(self.place.column(h)).offset_from(self.finish.out);
             let x = self.finish.residuals[r].offset(at);
             let lanes = self.lanes(h);
             if lanes == LANES || self.finish.epilogue.padded { s.load(x) } else { load_some(s, x, lanes) }

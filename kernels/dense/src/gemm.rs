@@ -1,7 +1,7 @@
 //! Rows of a row-major matrix against panels of another.
 
 use crate::{
-    epilogue::{Epilogue, Finish},
+    epilogue::{Epilogue, Finish, Place},
     panel::Columns,
     tile::{self, Panel},
 };
@@ -42,9 +42,7 @@ pub fn panel<'a>(
         offsets: &[],
         k: depth,
         init: epilogue.init(columns.first),
-        channel: columns.first,
-        lanes: columns.lanes,
-        columns: [columns.first, columns.first + LANES],
+        place: Place { channel: columns.first, lanes: columns.lanes, columns: [columns.first, columns.first + LANES] },
         finish,
     }
 }

@@ -188,7 +188,7 @@ impl Run<'_> {
             // SAFETY: starts are padded to whole panels; these columns of the output are this task's alone.
             unsafe {
                 let (a, b) = (s.load(panel.init), s.load(panel.init.add(LANES)));
-                finish.store::<S, 1, 2>(s, &panel, [[s.add(sums[i][0], a), s.add(sums[i][1], b)]], [y]);
+                finish.store::<S, 1, 2>(s, &panel.place, [[s.add(sums[i][0], a), s.add(sums[i][1], b)]], [y]);
             }
         }
     }

@@ -7,7 +7,7 @@
 
 pub mod conv;
 pub mod depthwise;
-mod epilogue;
+pub mod epilogue;
 mod fft;
 pub mod fully_connected;
 mod gemm;

@@ -5,7 +5,7 @@
 //! memory for it.
 
 use crate::{
-    epilogue::{self, Epilogue},
+    epilogue::{self, Epilogue, Place},
     fully_connected::Extent,
     one_row::OneRow,
     stamp::{self, generic_kernel},
@@ -117,15 +117,13 @@ impl Task for Run<'_> {
                 offsets: &[],
                 k: 0,
                 init: epilogue.init(first),
-                channel: first,
-                lanes,
-                columns: [first, first + LANES],
+                place: Place { channel: first, lanes, columns: [first, first + LANES] },
                 finish,
             };
             // SAFETY: every row has `depth` elements, as has `x`; the columns exist and no other task has them.
             unsafe {
                 let sums = s.add(dots(s, rows, x), s.load(panel.init));
-                finish.store::<S, 1, 1>(s, &panel, [[sums]], [y]);
+                finish.store::<S, 1, 1>(s, &panel.place, [[sums]], [y]);
             }
         }
     }

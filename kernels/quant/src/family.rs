@@ -26,7 +26,9 @@ pub trait Family: 'static {
 
 /// A family on an instruction set.
 pub struct Entry<F, S> {
+    /// Name and kind.
     pub descriptor: &'static KernelDescriptor,
+    /// The two.
     pub kind: PhantomData<fn() -> (F, S)>,
 }
 

@@ -68,6 +68,7 @@ pub fn servable(p: &Problem, channels: usize) -> Result<(), Reject> {
                 }
             }
             EpiOp::Act(_) | EpiOp::Quantize { .. } => {}
+            EpiOp::Sign { .. } => return Err(Reject::because("no signs of bytes")),
             EpiOp::MaxPool => return Err(Reject::because("no pooling of bytes before they are stored")),
         }
     }
@@ -130,7 +131,7 @@ impl Epilogue {
                     Step::Residual(Residual { input, bytes })
                 }
                 EpiOp::Act(act) => Step::Act(act),
-                EpiOp::Quantize { .. } | EpiOp::MaxPool => continue,
+                EpiOp::Quantize { .. } | EpiOp::Sign { .. } | EpiOp::MaxPool => continue,
             };
             match step {
                 Step::Bias(v) if e.steps.is_empty() => e.shift.iter_mut().zip(&v).for_each(|(a, b)| *a += b),

@@ -9,7 +9,7 @@ mod conv;
 mod convert;
 mod dense;
 mod depthwise;
-mod family;
+pub mod family;
 mod finish;
 mod lanes;
 mod operand;

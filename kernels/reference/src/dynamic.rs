@@ -8,7 +8,7 @@ use crate::walk::around;
 use alloc::{format, vec, vec::Vec};
 use core::cmp::Ordering;
 use paring_core::{
-    DType, Op, Tensor, normalize_axis,
+    Op, Tensor, normalize_axis,
     op::{CompressAttrs, NmsAttrs, UniqueAttrs},
     strides,
 };
@@ -44,9 +44,7 @@ impl Inputs {
     }
 
     fn need(&self, i: usize) -> KernelResult<&Tensor> {
-        let t = self.get(i).ok_or_else(|| problem(format!("{} lacks input {i}", self.op)))?;
-        ensure(t.dtype() != DType::B1, || "packed bits have no reference".into())?;
-        Ok(t)
+        self.get(i).ok_or_else(|| problem(format!("{} lacks input {i}", self.op)))
     }
 
     /// The only number of an optional input.

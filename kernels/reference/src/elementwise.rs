@@ -212,7 +212,8 @@ fn range(dtype: DType) -> KernelResult<(i128, i128)> {
 /// `DequantizeLinear`.
 pub(crate) fn dequantize(p: &Problem, a: &QuantizeAttrs) -> KernelResult<Built> {
     let (x, y) = one_to_one(p)?;
-    ensure(x.dtype.is_int(), || format!("the input is {}, not an integer type", x.dtype))?;
+    let integers = x.dtype.is_int() || x.dtype == DType::Sign;
+    ensure(integers, || format!("the input is {}, not an integer type", x.dtype))?;
     y.expect_float("the output")?;
     let s = Steps::new(p, &x, a.axis, x.dtype)?;
     built(0, move |io| {

@@ -111,7 +111,9 @@ fn steps(p: &Problem, out: &Slot) -> KernelResult<Vec<Step>> {
                     Step::Residual(s)
                 }
                 EpiOp::Act(a) => Step::Act(a),
-                EpiOp::Quantize { .. } => return Err(problem("results are quantised by the last step only")),
+                EpiOp::Quantize { .. } | EpiOp::Sign { .. } => {
+                    return Err(problem("results are quantised by the last step only"));
+                }
                 EpiOp::MaxPool => return Err(problem("only a convolution pools, and last of all")),
             })
         })

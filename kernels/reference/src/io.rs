@@ -95,7 +95,6 @@ pub(crate) struct Slot {
 
 impl Slot {
     fn new(index: usize, o: &Operand) -> Result<Slot, KernelError> {
-        ensure(o.dtype != DType::B1, || "packed bits have no reference".into())?;
         let len = numel(&o.shape).map_err(|e| problem(format!("{e}")))?;
         o.dtype.bytes(len).ok_or_else(|| problem(format!("shape {:?} exceeds the address space", o.shape)))?;
         Ok(Slot { index, dtype: o.dtype, shape: o.shape.clone(), len })
@@ -214,7 +213,8 @@ macro_rules! views {
             pub fn new(dtype: DType, bytes: &'a [u8]) -> View<'a> {
                 match dtype {
                     $(DType::$variant => View::$variant(cast(bytes)),)*
-                    DType::Bool | DType::B1 => View::Bool(bytes),
+                    DType::Sign => View::I8(cast(bytes)),
+                    DType::Bool => View::Bool(bytes),
                     _ => View::Bool(&[]),
                 }
             }
@@ -236,7 +236,8 @@ macro_rules! views {
             pub fn new(dtype: DType, bytes: &'a mut [u8]) -> ViewMut<'a> {
                 match dtype {
                     $(DType::$variant => ViewMut::$variant(cast_mut(bytes)),)*
-                    DType::Bool | DType::B1 => ViewMut::Bool(bytes),
+                    DType::Sign => ViewMut::I8(cast_mut(bytes)),
+                    DType::Bool => ViewMut::Bool(bytes),
                     _ => ViewMut::Bool(&mut []),
                 }
             }

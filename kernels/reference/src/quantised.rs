@@ -4,7 +4,7 @@
 use crate::io::{Built, KernelResult, Redirect, Slot, View, built, cast_scratch, ensure, problem};
 use crate::scalar::round_even;
 use alloc::{format, vec::Vec};
-use paring_core::{DType, Quant, op::EpiOp};
+use paring_core::{DType, Quant, op, op::EpiOp};
 use paring_kernel::{Operand, Problem};
 
 /// What integers stand for, element by element.
@@ -18,7 +18,7 @@ struct Reals {
 
 impl Reals {
     fn new(slot: Slot, quant: &Quant) -> KernelResult<Reals> {
-        ensure(slot.dtype.is_int(), || format!("{} cannot be quantised", slot.dtype))?;
+        ensure(slot.dtype.is_int() || slot.dtype == DType::Sign, || format!("{} cannot be quantised", slot.dtype))?;
         let misfit = || problem(format!("scales and zero points of {quant:?} do not fit {:?}", slot.shape));
         let span = quant.span(&slot.shape).ok_or_else(misfit)?;
         Ok(Reals { slot, scale: quant.scale.clone(), zero_point: quant.zero_point.clone(), span })
@@ -27,6 +27,39 @@ impl Reals {
     fn at(&self, view: &View<'_>, i: usize) -> f32 {
         let c = i / self.span % self.scale.len();
         (view.int(i) - i128::from(self.zero_point[c])) as f32 * self.scale[c]
+    }
+}
+
+/// The step that quantises.
+#[derive(Clone, Copy)]
+enum Last {
+    Quantize { lo: f64, hi: f64, scale: f32, zero_point: i32 },
+    Sign { of_zero: i8 },
+}
+
+impl Last {
+    fn of(step: Option<&EpiOp>) -> Option<Last> {
+        match *step? {
+            EpiOp::Quantize { to, scale, zero_point } => {
+                let (lo, hi) = if to == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) };
+                Some(Last::Quantize { lo, hi, scale, zero_point })
+            }
+            EpiOp::Sign { of_zero } => Some(Last::Sign { of_zero }),
+            _ => None,
+        }
+    }
+
+    fn integer(self, v: f32) -> f64 {
+        match self {
+            Last::Quantize { lo, hi, scale, zero_point } => {
+                let q = round_even(f64::from(v / scale)) + f64::from(zero_point);
+                // NaN has no integer; it becomes the zero point.
+                if q.is_nan() { f64::from(zero_point) } else { q.clamp(lo, hi) }
+            }
+            Last::Sign { .. } if v > 0.0 => 1.0,
+            Last::Sign { .. } if v < 0.0 => -1.0,
+            Last::Sign { of_zero } => f64::from(of_zero),
+        }
     }
 }
 
@@ -42,12 +75,9 @@ pub(crate) fn with_quantised(p: &Problem, build: impl Fn(&Problem) -> KernelResu
         reals.push(from);
     }
     ensure(reals.len() <= MOST, || format!("{} quantised operands where at most {MOST} are served", reals.len()))?;
-    let last = match real.epilogue.last() {
-        Some(&EpiOp::Quantize { to, scale, zero_point }) => Some((to, scale, zero_point)),
-        _ => None,
-    };
+    let last = Last::of(real.epilogue.last());
     let out = Slot::output(p, 0)?;
-    if let Some((to, ..)) = last {
+    if let Some((to, _)) = op::quantized(&real.epilogue) {
         out.expect_dtype("the quantised output", to)?;
         real.epilogue.pop();
         if let Some(Some(o)) = real.outputs.first_mut() {
@@ -78,14 +108,11 @@ pub(crate) fn with_quantised(p: &Problem, build: impl Fn(&Problem) -> KernelResu
         let own = &mut own[..if last.is_some() { out.len * size_of::<f32>() } else { 0 }];
         let result = last.is_some().then_some(&mut *own);
         (inner.run)(&mut Redirect { inner: io, inputs: &inputs, result, scratch: Some(rest) })?;
-        if let Some((to, scale, zero_point)) = last {
-            let (lo, hi) = if to == DType::I8 { (-128.0, 127.0) } else { (0.0, 255.0) };
+        if let Some(last) = last {
             let values = cast_scratch::<f32>(own);
             let mut target = out.target(io);
-            for (i, v) in values.iter().enumerate() {
-                let q = round_even(f64::from(v / scale)) + f64::from(zero_point);
-                // NaN has no integer; it becomes the zero point.
-                target.put_f(i, if q.is_nan() { f64::from(zero_point) } else { q.clamp(lo, hi) });
+            for (i, &v) in values.iter().enumerate() {
+                target.put_f(i, last.integer(v));
             }
         }
         Ok(())

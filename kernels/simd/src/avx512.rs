@@ -8,6 +8,12 @@ use core::arch::x86_64::*;
 pub struct Avx512(Avx2);
 
 impl Avx512 {
+    /// The instructions that it has besides.
+    #[inline(always)]
+    pub(crate) fn avx2(self) -> Avx2 {
+        self.0
+    }
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     fn enter<T: Task>(self, task: T) -> T::Output {

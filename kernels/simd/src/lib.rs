@@ -15,6 +15,7 @@ mod avx2;
 mod avx512;
 pub mod bytes;
 mod detect;
+pub mod lookup;
 pub mod math;
 mod portable;
 mod several;
@@ -25,6 +26,7 @@ pub use avx2::Avx2;
 pub use avx512::{Avx512, Avx512Pair};
 pub use bytes::Bytes;
 pub use detect::{detect, machine, name};
+pub use lookup::Lookup;
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
 pub use portable::Portable;
@@ -132,7 +134,7 @@ pub(crate) use operations;
 /// A token of an instruction set, with vectors of eight `f32`.
 ///
 /// All methods are `#[inline(always)]` and must be called, directly or through inlined functions, from a [`Task`].
-pub trait Simd: Bytes + Send + Sync + 'static {
+pub trait Simd: Bytes + Lookup + Send + Sync + 'static {
     /// The instruction set, as the registry names it.
     const ISA: paring_kernel::Isa;
 

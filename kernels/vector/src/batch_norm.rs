@@ -12,15 +12,46 @@ use std::{borrow::Cow, ops::Range, sync::Arc};
 /// `BatchNorm` on `f32`.
 pub(crate) struct BatchNorm;
 
+/// Refuses a batch normalisation whose factors and statistics are not constants, one for each channel.
+///
+/// # Errors
+/// [`Reject`] as said.
+pub fn servable(p: &Problem, channels: usize) -> Result<(), Reject> {
+    for i in 1..5 {
+        let t = p.constant(i).ok_or("a statistic or factor is not constant")?;
+        if t.len() != channels || t.elements::<f32>().is_none() {
+            return Err(format!("input {i} is not one f32 per channel").into());
+        }
+    }
+    Ok(())
+}
+
+/// What a batch normalisation multiplies each channel by, and what it then adds; zeros up to whole blocks of channels.
+///
+/// # Errors
+/// [`KernelError::Problem`] where it is none, or its factors and statistics are not constant.
+pub fn factors(p: &Problem) -> Result<[Vec<f32>; 2], KernelError> {
+    let epsilon = match &p.op {
+        Op::BatchNorm(a) => f64::from(a.epsilon),
+        _ => return Err(KernelError::Problem("not a batch normalisation".into())),
+    };
+    let statistic =
+        |i: usize| p.const_f32s(i).ok_or_else(|| KernelError::Problem(format!("input {i} is not a constant of f32")));
+    let (scale, bias, mean, var) = (statistic(1)?, statistic(2)?, statistic(3)?, statistic(4)?);
+    let padded = scale.len().next_multiple_of(LANES);
+    let (mut slopes, mut offsets) = (vec![0.0; padded], vec![0.0; padded]);
+    for c in 0..scale.len().min(bias.len()).min(mean.len()).min(var.len()) {
+        let slope = f64::from(scale[c]) / (f64::from(var[c]) + epsilon).sqrt();
+        slopes[c] = slope as f32;
+        offsets[c] = (f64::from(bias[c]) - f64::from(mean[c]) * slope) as f32;
+    }
+    Ok([slopes, offsets])
+}
+
 impl Family for BatchNorm {
     fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let planes = Planes::of(require_same_shape(p)?)?;
-        for i in 1..5 {
-            let t = p.constant(i).ok_or("a statistic or factor is not constant")?;
-            if t.len() != planes.channels || t.elements::<f32>().is_none() {
-                return Err(format!("input {i} is not one f32 per channel").into());
-            }
-        }
+        servable(p, planes.channels)?;
         for layout in [BLOCKED, Layout::Plain] {
             let mut o = uniform(p, layout, Post::fusable(p));
             o.inputs[1..5].fill(None);
@@ -38,22 +69,12 @@ impl Family for BatchNorm {
 
     /// Slopes, then offsets, both filled up to whole blocks.
     fn pack(p: &Problem, _: &Offer) -> Result<Packed, KernelError> {
-        let epsilon = match &p.op {
-            Op::BatchNorm(a) => f64::from(a.epsilon),
-            _ => return Err(KernelError::Problem("not a batch normalisation".into())),
-        };
-        let statistic = |i: usize| {
-            p.const_f32s(i).ok_or_else(|| KernelError::Problem(format!("input {i} is not a constant of f32")))
-        };
-        let (scale, bias, mean, var) = (statistic(1)?, statistic(2)?, statistic(3)?, statistic(4)?);
-        let padded = scale.len().next_multiple_of(LANES);
+        let [slopes, offsets] = factors(p)?;
+        let padded = slopes.len();
         let mut data = AlignedBuf::zeroed(padded * 8)?;
         let both: &mut [f32] = bytemuck::cast_slice_mut(data.as_mut_slice());
-        for c in 0..scale.len().min(bias.len()).min(mean.len()).min(var.len()) {
-            let slope = f64::from(scale[c]) / (f64::from(var[c]) + epsilon).sqrt();
-            both[c] = slope as f32;
-            both[padded + c] = (f64::from(bias[c]) - f64::from(mean[c]) * slope) as f32;
-        }
+        both[..padded].copy_from_slice(&slopes);
+        both[padded..].copy_from_slice(&offsets);
         Ok(Packed { data })
     }
 

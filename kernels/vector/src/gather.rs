@@ -47,7 +47,7 @@ fn shape(p: &Problem) -> Result<(DType, Shape), Reject> {
         expected.splice(axis..axis + 1, indices.shape.iter().copied());
         None
     };
-    if y.shape != expected || y.dtype != x.dtype || x.dtype == DType::B1 {
+    if y.shape != expected || y.dtype != x.dtype {
         return Err(format!("output {:?} is not {expected:?} of {}", y.shape, x.dtype).into());
     }
     Ok((indices.dtype, Shape { around, count: indices.len(), elements }))

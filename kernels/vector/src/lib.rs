@@ -3,7 +3,7 @@
 //! Each family is written once over [`paring_simd::Simd`] and stamped for every instruction set in [`KERNELS`].
 //! Kernels that only move or compare elements are portable code alone.
 
-mod batch_norm;
+pub mod batch_norm;
 mod binary;
 mod cast;
 mod channels;

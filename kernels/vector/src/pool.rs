@@ -74,7 +74,7 @@ impl Family for Pool {
         let each = match o.outputs[0] {
             Layout::Plain if p.output(1).is_some() => 2.0 * taps(a),
             Layout::Plain => 1.7 + a.kernel.last().map_or(1, |&k| k) as f64 * 0.7,
-            Layout::Blocked(_) => 0.3 + 0.06 * taps(a),
+            _ => 0.3 + 0.06 * taps(a),
         };
         len * each + Post::work(p, o.fused)
     }

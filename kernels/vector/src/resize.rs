@@ -126,7 +126,7 @@ fn plan(p: &Problem, layout: Layout) -> Result<Plan, Reject> {
     let shape = &operands(p)?.0.shape;
     let images = match layout {
         Layout::Plain => outer.iter().map(|s| s.input).product(),
-        Layout::Blocked(_) => {
+        _ => {
             let planes = Planes::of(shape)?;
             planes.samples * planes.blocks()
         }

@@ -37,7 +37,7 @@ fn prepared(p: &Problem) -> Result<Box<dyn Prepared>, Reject> {
     match p.op {
         Op::Where => {
             let (a, b) = (p.input(1).ok_or("an operand is absent")?, p.input(2).ok_or("an operand is absent")?);
-            if x.dtype != DType::Bool || a.dtype != y.dtype || b.dtype != y.dtype || y.dtype == DType::B1 {
+            if x.dtype != DType::Bool || a.dtype != y.dtype || b.dtype != y.dtype {
                 return Err("the condition is not boolean, or the choices differ in type".into());
             }
             let loops = loops(p)?;

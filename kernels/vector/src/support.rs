@@ -314,15 +314,12 @@ macro_rules! by_width {
 }
 pub(crate) use by_width;
 
-/// Refuses packed bits, whose elements have no addresses, and operands of unlike types.
+/// Refuses operands of unlike types.
 pub(crate) fn require_movable(p: &Problem, inputs: Range<usize>) -> Result<DType, Reject> {
     let (_, y) = match (p.input(0), p.outputs.iter().flatten().next()) {
         (Some(x), Some(y)) => (x, y),
         _ => return Err("input 0 is absent, or no output is wanted".into()),
     };
-    if y.dtype == DType::B1 {
-        return Err("packed bits cannot be moved one by one".into());
-    }
     let inputs = p.inputs[inputs.start..inputs.end.min(p.inputs.len())].iter().flatten();
     if inputs.chain(p.outputs.iter().flatten()).any(|o| o.dtype != y.dtype) {
         return Err("the element types differ".into());

@@ -42,6 +42,11 @@ pub enum EpiOp {
         /// Within the range of `to`.
         zero_point: i32,
     },
+    /// Always the last step: stores the sign of `x`, as [`DType::Sign`].
+    Sign {
+        /// The sign of zero, and of what is not a number: 0, or 1 or -1 in networks that know no third.
+        of_zero: i8,
+    },
     /// Keeps the largest of every two by two elements, as [`PoolAttrs::halving`](super::PoolAttrs::halving) does. Only
     /// as the last step of a convolution along two axes; all other steps see the map as it was before.
     MaxPool,
@@ -54,7 +59,7 @@ impl EpiOp {
             EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::Residual { input } | EpiOp::PRelu { input } => {
                 Some(input)
             }
-            EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::MaxPool => None,
+            EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::Sign { .. } | EpiOp::MaxPool => None,
         }
     }
 
@@ -66,15 +71,16 @@ impl EpiOp {
             EpiOp::Scale { .. } => EpiOp::Scale { input },
             EpiOp::Residual { .. } => EpiOp::Residual { input },
             EpiOp::PRelu { .. } => EpiOp::PRelu { input },
-            EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::MaxPool => self,
+            EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::Sign { .. } | EpiOp::MaxPool => self,
         }
     }
 }
 
-/// The parameters of the output, where an epilogue ends by quantising it.
+/// The type of the output and what it stands for, where an epilogue ends by quantising it. Signs stand for themselves.
 pub fn quantized(epilogue: &[EpiOp]) -> Option<(DType, crate::Quant)> {
     match epilogue.last() {
         Some(&EpiOp::Quantize { to, scale, zero_point }) => Some((to, crate::Quant::per_tensor(scale, zero_point))),
+        Some(&EpiOp::Sign { .. }) => Some((DType::Sign, crate::Quant::per_tensor(1.0, 0))),
         _ => None,
     }
 }

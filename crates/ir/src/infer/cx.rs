@@ -159,7 +159,7 @@ pub(super) fn need_float(f: &Fact, what: &str) -> Result<()> {
 }
 
 pub(super) fn need_number(f: &Fact, what: &str) -> Result<()> {
-    need(f, what, "a number type", |d| d.is_float() || d.is_int())
+    need(f, what, "a number type", |d| d.is_float() || d.is_int() || d == DType::Sign)
 }
 
 pub(super) fn need_bool(f: &Fact, what: &str) -> Result<()> {

@@ -170,7 +170,9 @@ pub(super) fn quantize(a: &QuantizeAttrs, cx: &mut Cx<'_>) -> Facts {
 
 pub(super) fn dequantize(a: &QuantizeAttrs, cx: &mut Cx<'_>) -> Facts {
     let (x, scale) = (cx.input(0, "x")?, cx.input(1, "scale")?);
-    need_int(x, "x")?;
+    if x.ty.dtype != DType::Sign {
+        need_int(x, "x")?;
+    }
     if !a.to.is_float() {
         return Err(dtype_error!("values are dequantised to a floating-point type, found {}", a.to));
     }

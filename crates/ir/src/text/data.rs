@@ -5,7 +5,6 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::fmt::Write;
 use paring_core::{DType, Tensor};
 
 /// Constants of at most this many elements are written out.
@@ -14,14 +13,6 @@ const INLINE: usize = 16;
 /// What follows the `=` of a constant.
 pub(super) fn print(t: &Tensor) -> String {
     let bytes = t.bytes();
-    if t.dtype() == DType::B1 && t.len() <= 64 * INLINE {
-        let mut hex = String::new();
-        for b in bytes {
-            // Writing to a string does not fail.
-            let _ = write!(hex, "{b:02x}");
-        }
-        return format!("hex \"{hex}\"");
-    }
     let width = t.dtype().bits() / 8;
     if t.len() <= INLINE {
         return format!("[{}]", numbers(t).join(", "));
@@ -79,6 +70,7 @@ pub(super) fn push_number(out: &mut Vec<u8>, dtype: DType, text: &str) -> Option
             "1" | "true" => 1,
             _ => return None,
         }),
+        DType::Sign => out.push(text.parse::<i8>().ok().filter(|n| (-1..=1).contains(n))? as u8),
         _ => return None,
     }
     Some(())
@@ -110,7 +102,7 @@ fn bf16_bits(x: f64) -> u16 {
     ((u64::from(bits) + 0x7fff + u64::from((bits >> 16) & 1)) >> 16) as u16
 }
 
-/// Pseudo-random elements (SplitMix64): floats in -1..1, signed integers in -8..8, others in 0..16.
+/// Pseudo-random elements (SplitMix64): floats in -1..1, signed integers in -8..8, signs in -1..=1, others in 0..16.
 pub(super) fn random(dtype: DType, elements: usize, seed: u64) -> Option<Vec<u8>> {
     let mut state = seed;
     let mut next = || {
@@ -122,18 +114,6 @@ pub(super) fn random(dtype: DType, elements: usize, seed: u64) -> Option<Vec<u8>
     let bytes = dtype.bytes(elements)?;
     let mut out = Vec::new();
     out.try_reserve_exact(bytes).ok()?;
-    if dtype == DType::B1 {
-        while out.len() < bytes {
-            out.extend_from_slice(&next().to_ne_bytes());
-        }
-        // Bits beyond the last element stay clear.
-        if !elements.is_multiple_of(64)
-            && let Some(last) = out.last_chunk_mut::<8>()
-        {
-            *last = (u64::from_ne_bytes(*last) & ((1 << (elements % 64)) - 1)).to_ne_bytes();
-        }
-        return Some(out);
-    }
     for _ in 0..elements {
         let r = next();
         // 24 bits fit a binary32 exactly.
@@ -153,6 +133,7 @@ pub(super) fn random(dtype: DType, elements: usize, seed: u64) -> Option<Vec<u8>
             DType::U32 => out.extend_from_slice(&(unsigned as u32).to_ne_bytes()),
             DType::U64 => out.extend_from_slice(&unsigned.to_ne_bytes()),
             DType::Bool => out.push((unsigned & 1) as u8),
+            DType::Sign => out.push(((unsigned % 3) as i8 - 1) as u8),
             _ => return None,
         }
     }

@@ -237,7 +237,7 @@ impl<'a> Parser<'a> {
     fn step(&mut self, node: &mut Node) -> Result<()> {
         let kind = self.cursor.word();
         self.cursor.skip();
-        if kind == "act" || kind == "quantize" {
+        if matches!(kind, "act" | "quantize" | "sign") {
             if !self.cursor.rest().starts_with('(') {
                 return Err(self.cursor.error(format!("expected '(' after '{kind}'")));
             }
@@ -245,6 +245,7 @@ impl<'a> Parser<'a> {
             let text = &text[1..text.len() - 1];
             let step = match kind {
                 "act" => ron_options().from_str(text).map(EpiOp::Act),
+                "sign" => ron_options().from_str(text).map(|of_zero| EpiOp::Sign { of_zero }),
                 _ => ron_options().from_str(text).map(|(to, scale, zero_point)| EpiOp::Quantize {
                     to,
                     scale,

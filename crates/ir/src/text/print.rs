@@ -134,6 +134,7 @@ impl Names {
             EpiOp::PRelu { input } => format!("prelu({})", operand(input)),
             EpiOp::Act(act) => format!("act({})", ron_text(&act)?),
             EpiOp::Quantize { to, scale, zero_point } => format!("quantize({})", ron_text(&(to, scale, zero_point))?),
+            EpiOp::Sign { of_zero } => format!("sign({of_zero})"),
             EpiOp::MaxPool => "maxpool".into(),
         })
     }

@@ -50,7 +50,7 @@ fn typed(cx: &PassCx<'_>, v: ValueId) -> Option<(ValueId, Quant)> {
 }
 
 /// Whether an operator does to integers what it would do to the numbers they stand for, and to how many inputs.
-fn moved_inputs(node: &Node) -> Option<usize> {
+pub(super) fn moved_inputs(node: &Node) -> Option<usize> {
     let one = match &node.op {
         Op::Pool(a) => a.kind == PoolKind::Max && node.outputs.iter().flatten().count() == 1,
         Op::DepthToSpace(_) | Op::SpaceToDepth(_) | Op::ChannelShuffle(_) | Op::Transpose(_) | Op::Slice => true,

@@ -8,6 +8,7 @@ pub(crate) mod fold;
 mod fuse;
 mod integers;
 mod siblings;
+mod signs;
 
 use crate::Pass;
 
@@ -15,7 +16,7 @@ use crate::Pass;
 pub const PHASES: &[&[&dyn Pass]] = &[
     &[&canonical::Canonicalize, &fold::FoldConstants, &cse::CommonSubexpressions, &dead::DeadOutputs],
     &[&fuse::FuseEpilogues, &dead::DeadOutputs],
-    &[&integers::Integers, &dead::DeadOutputs],
+    &[&integers::Integers, &signs::Signs, &dead::DeadOutputs],
     &[&siblings::MergeSiblings, &dead::DeadOutputs],
     &[&channels::AbsorbChannels, &canonical::Canonicalize, &cse::CommonSubexpressions, &dead::DeadOutputs],
     &[&fuse::FusePooling],

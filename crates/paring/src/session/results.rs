@@ -2,7 +2,10 @@
 
 use super::{Session, check_type, stage::Stage};
 use crate::{Element, Error, ErrorKind, Port, Profile, Result, Span, program::Produced};
-use paring_core::{Layout, Tensor};
+use paring_core::{
+    Layout, Tensor,
+    signs::{PER_BYTE, unpack},
+};
 use paring_plan::Slot;
 
 /// Bytes that a session takes, exactly.
@@ -162,8 +165,11 @@ impl Session {
 
 /// The elements of a slot in row-major logical order.
 fn logical(slot: &Slot, bytes: &[u8]) -> Vec<u8> {
-    let Layout::Blocked(block) = slot.layout else { return bytes.to_vec() };
-    let block = block as usize;
+    let block = match slot.layout {
+        Layout::Plain => return bytes.to_vec(),
+        Layout::Blocked(block) => block as usize,
+        Layout::Signs => return signs(slot, bytes),
+    };
     let size = slot.dtype.bits() / 8;
     let (n, c) = (slot.shape[0], slot.shape[1]);
     let inner: usize = slot.shape[2..].iter().product();
@@ -175,6 +181,20 @@ fn logical(slot: &Slot, bytes: &[u8]) -> Vec<u8> {
                 let at = ((i * padded / block + ch / block) * inner + x) * block + ch % block;
                 out.extend_from_slice(&bytes[at * size..(at + 1) * size]);
             }
+        }
+    }
+    out
+}
+
+/// As [`logical`], of packed signs.
+fn signs(slot: &Slot, bytes: &[u8]) -> Vec<u8> {
+    let (c, inner) = (slot.shape[1], slot.shape[2..].iter().product::<usize>());
+    let row = 2 * c.div_ceil(8);
+    let mut out = Vec::with_capacity(slot.shape[0] * c * inner);
+    for sample in bytes.chunks_exact((row * inner).max(1)) {
+        for ch in 0..c {
+            let of = |pixel: &[u8]| unpack(pixel[ch / PER_BYTE])[ch % PER_BYTE] as u8;
+            out.extend(sample.chunks_exact(row).map(of));
         }
     }
     out

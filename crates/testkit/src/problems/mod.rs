@@ -4,6 +4,7 @@ mod arithmetic;
 mod movement;
 mod normalisation;
 mod quantised;
+mod signs;
 
 pub use quantised::{channel_read_often, extreme_products, same_weights};
 
@@ -34,6 +35,7 @@ pub fn cases(op: &str, seed: u64) -> Vec<Case> {
     movement::make(op, &mut maker);
     normalisation::make(op, &mut maker);
     quantised::make(op, &mut maker);
+    signs::make(op, &mut maker);
     maker.cases
 }
 
@@ -238,7 +240,7 @@ fn case(op: &Op, inputs: Vec<In>, outputs: usize, epilogue: Vec<EpiOp>) -> Resul
     Ok(Case { problem, inputs: tensors })
 }
 
-/// Every element type but the packed one.
+/// Every element type but that of signs, which few operators know.
 pub(crate) fn types() -> impl Iterator<Item = DType> {
-    DType::ALL.into_iter().filter(|t| *t != DType::B1)
+    DType::ALL.into_iter().filter(|t| *t != DType::Sign)
 }

@@ -7,7 +7,7 @@ use super::{
     lower::{Lowered, Walk, Work},
 };
 use crate::{
-    epilogue::{Epilogue, Finish},
+    epilogue::{Epilogue, Finish, Place},
     tile::{self, Panel},
 };
 use paring_kernel::{KernelError, Packed, Prepared, RunCx};
@@ -139,9 +139,7 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
                     offsets: &lowered.offsets[p.offsets.clone()],
                     k: 0,
                     init: self.shared.epilogue.init(p.columns.first),
-                    channel: p.columns.first,
-                    lanes: p.columns.lanes,
-                    columns: [first, first + plane],
+                    place: Place { channel: p.columns.first, lanes: p.columns.lanes, columns: [first, first + plane] },
                     finish: self.shared.finish,
                 };
                 // SAFETY: the view was laid out so that every pixel reads within it at every offset; pixels and

@@ -3,7 +3,7 @@
 use super::tile::{self, ANY, Out, Row};
 use crate::{
     conv::Geometry,
-    epilogue::{Epilogue, Finish},
+    epilogue::{Epilogue, Finish, Place},
     tile::Panel,
 };
 use paring_core::op::ConvAttrs;
@@ -199,14 +199,12 @@ impl BandTask<'_> {
             offsets: &[],
             k: 0,
             init: run.epilogue.init(block * LANES),
-            channel: block * LANES,
-            lanes: (e.outputs - block * LANES).min(LANES),
-            columns: [0, LANES],
+            place: Place { channel: block * LANES, lanes: (e.outputs - block * LANES).min(LANES), columns: [0, LANES] },
             finish: run.finish,
         };
         // Other epilogues than bounds go over the whole band at the end.
-        let deferred = run.finish.is_deferred(&panel, 1);
-        let bounds = run.finish.bounds(panel.lanes).or(deferred.then_some((f32::NEG_INFINITY, f32::INFINITY)));
+        let deferred = run.finish.is_deferred(&panel.place, 1);
+        let bounds = run.finish.bounds(panel.place.lanes).or(deferred.then_some((f32::NEG_INFINITY, f32::INFINITY)));
         let down = e.dilation[0];
         // Divisions take longer than a short row.
         let rows_down = |distance: usize| if down == 1 { distance } else { distance.div_ceil(down) }.min(e.kernel[0]);
@@ -249,7 +247,7 @@ impl BandTask<'_> {
                 }
                 // SAFETY: the pixels of the band, which lie one after the other and were all stored above. The panel's
                 // first column is at the pixel itself.
-                unsafe { run.finish.finish(s, &panel, &y[..count], 1) }
+                unsafe { run.finish.finish(s, &panel.place, &y[..count], 1) }
             }
         }
     }

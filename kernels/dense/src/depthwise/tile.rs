@@ -220,10 +220,10 @@ unsafe fn store_some<S: Simd>(s: S, panel: &Panel<'_>, sums: [S::V; 4], y: *mut 
     unsafe {
         match count {
             0 => {}
-            1 => finish.store(s, panel, [[a]], [y]),
-            2 => finish.store(s, panel, [[a], [b]], [y, px(1)]),
-            3 => finish.store(s, panel, [[a], [b], [c]], [y, px(1), px(2)]),
-            _ => finish.store(s, panel, [[a], [b], [c], [d]], [y, px(1), px(2), px(3)]),
+            1 => finish.store(s, &panel.place, [[a]], [y]),
+            2 => finish.store(s, &panel.place, [[a], [b]], [y, px(1)]),
+            3 => finish.store(s, &panel.place, [[a], [b], [c]], [y, px(1), px(2)]),
+            _ => finish.store(s, &panel.place, [[a], [b], [c], [d]], [y, px(1), px(2), px(3)]),
         }
     }
 }

@@ -346,7 +346,7 @@ unsafe fn finish<S: Simd>(s: S, panel: &Panel<'_>, pixels: *const f32, y: *mut f
                     sums[i][0] = s.add(s.load(pixels.add(($at + i) * LANES)), init);
                     to[i] = y.add(($at + i) * LANES);
                 }
-                panel.finish.store::<S, $n, 1>(s, panel, sums, to);
+                panel.finish.store::<S, $n, 1>(s, &panel.place, sums, to);
             }
         };
     }

@@ -2,7 +2,7 @@
 
 use super::{PANEL, gather::Patches};
 use crate::{
-    epilogue::{Epilogue, Finish},
+    epilogue::{Epilogue, Finish, Place},
     gemm::{self, Rows},
     tile::Panel,
 };
@@ -121,9 +121,7 @@ impl Task for Run<'_> {
                 offsets: &[],
                 k: sum,
                 init: epilogue.init(0),
-                channel: 0,
-                lanes,
-                columns: [first, first + LANES],
+                place: Place { channel: 0, lanes, columns: [first, first + LANES] },
                 finish,
             };
             // SAFETY: the lengths of the operands were checked; no other task has these pixels and channels.

@@ -14,7 +14,7 @@ mod sum;
 
 pub use streams::streams;
 
-use crate::epilogue::Finish;
+use crate::epilogue::{Finish, Place};
 use paring_kernel::Isa;
 use paring_simd::{LANES, Simd, Task};
 use sum::sum;
@@ -56,12 +56,8 @@ pub struct Panel<'a> {
     pub k: usize,
     /// What accumulators start from: one entry per column.
     pub init: *const f32,
-    /// First channel, for the operands of the epilogue.
-    pub channel: usize,
-    /// Columns that exist.
-    pub lanes: usize,
-    /// Elements from an output pointer to the first and to the second vector of its row; a third is as far again.
-    pub columns: [usize; 2],
+    /// Its columns in the output.
+    pub place: Place,
     /// The epilogue.
     pub finish: &'a Finish<'a>,
 }
@@ -73,13 +69,6 @@ impl Panel<'_> {
     fn share<const NV: usize>(&self, t: usize, tiles: usize) -> *const f32 {
         let length = self.k.max(self.offsets.len() * LANES) * NV * LANES;
         self.ahead.wrapping_add(length / tiles * t)
-    }
-
-    /// Elements from an output pointer to vector `h` of its row.
-    #[inline(always)]
-    pub fn column(&self, h: usize) -> usize {
-        let [first, second] = self.columns;
-        first + h * (second - first)
     }
 }
 
@@ -259,7 +248,7 @@ impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let Rows { panel, x, y } = self;
-        let deferred = panel.finish.is_deferred(panel, NV);
+        let deferred = panel.finish.is_deferred(&panel.place, NV);
         debug_assert_eq!(x.len(), y.len());
         let tiles = x.len().div_ceil(height::<S, NV>()).max(1);
         let (each, more) = (x.len() / tiles, x.len() % tiles);
@@ -276,7 +265,7 @@ impl<const NV: usize, const WALK: u8> Task for Rows<'_, NV, WALK> {
         }
         if deferred {
             // SAFETY: the promise of the caller of `rows`; every row was stored above.
-            unsafe { panel.finish.finish(s, panel, y, NV) };
+            unsafe { panel.finish.finish(s, &panel.place, y, NV) };
         }
     }
 }
@@ -299,6 +288,6 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
         let x: [*const f32; PX] = x.cast::<[*const f32; PX]>().read();
         let y: [*mut f32; PX] = y.cast::<[*mut f32; PX]>().read();
         let sums = sum::<S, PX, NV, WALK>(s, panel, x, ahead);
-        panel.finish.store_or_defer(s, panel, sums, y, deferred);
+        panel.finish.store_or_defer(s, &panel.place, sums, y, deferred);
     }
 }

@@ -53,6 +53,6 @@ pub unsafe fn streams<S: Simd, const PX: usize, const P: usize>(
     }
     for p in 0..P {
         // SAFETY: the caller's promise.
-        unsafe { panels[p].finish.store(s, &panels[p], total[p], y) };
+        unsafe { panels[p].finish.store(s, &panels[p].place, total[p], y) };
     }
 }

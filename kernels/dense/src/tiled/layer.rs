@@ -2,7 +2,7 @@
 
 use super::{Grid, PANEL};
 use crate::{
-    epilogue::{Epilogue, Finish},
+    epilogue::{Epilogue, Finish, Place},
     tile::{self, Panel},
 };
 use core::ops::Range;
@@ -76,9 +76,7 @@ impl Run<'_> {
             offsets: &[],
             k: 0,
             init,
-            channel,
-            lanes,
-            columns: [0, LANES],
+            place: Place { channel, lanes, columns: [0, LANES] },
             finish: &self.finish,
         }
     }
@@ -112,9 +110,7 @@ impl Run<'_> {
                     offsets: &[],
                     k: grid.inputs,
                     init: self.layer.nothing.init(channel),
-                    channel,
-                    lanes,
-                    columns: [0, LANES],
+                    place: Place { channel, lanes, columns: [0, LANES] },
                     finish: &self.nothing,
                 };
                 // SAFETY: rows of `depth` inputs and of `width` products, of which these columns exist.

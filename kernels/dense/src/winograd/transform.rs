@@ -185,7 +185,7 @@ pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usi
         for tile in tiles.clone() {
             for block in pair..blocks.min(pair + 2) {
                 let panel = panel(block);
-                let bounds = panel.finish.bounds(panel.lanes);
+                let bounds = panel.finish.bounds(panel.place.lanes);
                 let (sample, place) = grid.place(tile);
                 let [row, column] = [place[0] / each, place[1] / each];
                 let rows = (grid.m[0] / each).min(height.saturating_sub(row));
@@ -326,12 +326,12 @@ unsafe fn finish<S: Simd, const M: usize>(
             to[i] = y.wrapping_add(i * step);
         }
         if count == M {
-            panel.finish.store::<S, M, 1>(s, panel, sums, to);
+            panel.finish.store::<S, M, 1>(s, &panel.place, sums, to);
             return;
         }
         for i in 0..M {
             if i < count {
-                panel.finish.store::<S, 1, 1>(s, panel, [sums[i]], [to[i]]);
+                panel.finish.store::<S, 1, 1>(s, &panel.place, [sums[i]], [to[i]]);
             }
         }
     }

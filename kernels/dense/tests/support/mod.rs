@@ -282,7 +282,9 @@ pub fn apply(p: &Problem, fused: usize, axis: usize, data: &[Vec<f32>], y: &mut 
                 }
                 EpiOp::Residual { input } => *v + f64::from(data[input][i]),
                 EpiOp::Act(a) => act(a, *v),
-                EpiOp::MaxPool | EpiOp::Quantize { .. } => panic!("no step of these kernels on one number"),
+                EpiOp::MaxPool | EpiOp::Quantize { .. } | EpiOp::Sign { .. } => {
+                    panic!("no step of these kernels on one number")
+                }
             };
         }
     }

@@ -76,7 +76,7 @@ fn is_channel_axis(cx: &PassCx<'_>, axis: i64, x: ValueId) -> bool {
 /// Whether all operands of the epilogue are constant vectors.
 pub fn permutable(cx: &PassCx<'_>, node: &Node) -> bool {
     node.epilogue.iter().all(|step| match step {
-        EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::MaxPool => true,
+        EpiOp::Act(_) | EpiOp::Quantize { .. } | EpiOp::Sign { .. } | EpiOp::MaxPool => true,
         EpiOp::Residual { .. } => false,
         EpiOp::Bias { input } | EpiOp::Scale { input } | EpiOp::PRelu { input } => {
             node.input(*input).and_then(|v| cx.constant(v)).is_some_and(|c| c.dtype() == DType::F32)
