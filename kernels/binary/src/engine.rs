@@ -20,7 +20,7 @@ pub trait Method: Send + Sync + 'static {
     const TASK_MACS: usize;
 
     /// Bytes of the packed weights of a panel.
-    fn packed_bytes(plan: &Plan, panel: &Panel) -> usize;
+    fn packed_bytes(panel: &Panel) -> usize;
 
     /// Packs the weights of a panel, whose elements are `weights`.
     fn pack(plan: &Plan, panel: &Panel, weights: &[f32], out: &mut [u8]);
@@ -38,10 +38,9 @@ pub trait Method: Send + Sync + 'static {
 
 /// A panel and everything that its products need.
 pub struct Bound<'a> {
-    pub plan: &'a Plan,
     pub panel: &'a Panel,
     pub weights: &'a [u8],
-    /// For each row of a plane the bytes from a pixel's first to those that it multiplies.
+    /// For each row the bytes from a pixel's first to those that it multiplies.
     pub offsets: &'a [usize],
     /// What a sum of each column of the output stands for, and what it starts from.
     pub scale: &'a [f32],
@@ -94,7 +93,7 @@ pub fn pack<M: Method>(plan: &Plan, p: &Problem) -> Result<Packed, KernelError> 
     let mut data = AlignedBuf::zeroed(packed_bytes::<M>(plan)).map_err(|e| KernelError::Problem(e.to_string()))?;
     let mut rest = data.as_mut_slice();
     for panel in &plan.panels {
-        let (own, after) = rest.split_at_mut(M::packed_bytes(plan, panel));
+        let (own, after) = rest.split_at_mut(M::packed_bytes(panel));
         M::pack(plan, panel, &elements, own);
         rest = after;
     }
@@ -103,7 +102,7 @@ pub fn pack<M: Method>(plan: &Plan, p: &Problem) -> Result<Packed, KernelError> 
 
 /// Bytes of all packed panels.
 pub fn packed_bytes<M: Method>(plan: &Plan) -> usize {
-    plan.panels.iter().map(|panel| M::packed_bytes(plan, panel)).sum()
+    plan.panels.iter().map(M::packed_bytes).sum()
 }
 
 /// Pixels that go against one panel before the next.
@@ -120,10 +119,10 @@ pub struct Engine<S, M> {
     s: S,
     plan: Plan,
     halo: Option<Halo>,
-    /// The offsets of each group.
+    /// The offsets of all panels.
     offsets: Vec<usize>,
-    /// The packed weights of each panel.
-    weights: Vec<Range<usize>>,
+    /// The packed weights of each panel, and its offsets.
+    panels: Vec<(Range<usize>, Range<usize>)>,
     scale: Vec<f32>,
     epilogue: Epilogue,
     packed: Arc<Packed>,
@@ -140,20 +139,20 @@ impl<S: Simd, M: Method> Engine<S, M> {
         if packed.data.as_slice().len() != packed_bytes::<M>(&plan) {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
-        let mut at = 0;
+        let (mut at, mut offsets) = (0, vec![]);
         let range = |panel: &Panel| {
-            let first = at;
-            at += M::packed_bytes(&plan, panel);
-            first..at
+            let first = (at, offsets.len());
+            at += M::packed_bytes(panel);
+            offsets.extend(plan.offsets(panel));
+            (first.0..at, first.1..offsets.len())
         };
-        let weights = plan.panels.iter().map(range).collect();
+        let panels = plan.panels.iter().map(range).collect();
         let outputs = plan.geometry.outputs;
-        let offsets = (0..plan.geometry.groups).flat_map(|group| plan.offsets(group)).collect();
         Ok(Engine {
             s,
             halo: plan.halo(),
             offsets,
-            weights,
+            panels,
             scale: plan.scale(outputs.next_multiple_of(2 * LANES)),
             epilogue: Epilogue::new(p, o.fused, outputs, !plan.is_matrix)?,
             packed,
@@ -248,12 +247,11 @@ impl<E: Simd, M: Method> Task for Call<'_, Engine<E, M>> {
             let place = |at: usize| run.y.wrapping_add(if plan.is_matrix { at / padded * g.outputs } else { at });
             cursor.fill(run.x, &mut x[..n], &mut y[..n], place);
             for i in self.work.panels.clone() {
-                let panel = &plan.panels[i];
+                let (weights, offsets) = &e.panels[i];
                 let bound = Bound {
-                    plan,
-                    panel,
-                    weights: &e.packed.data.as_slice()[e.weights[i].clone()],
-                    offsets: &e.offsets[panel.group * plan.rows()..][..plan.rows()],
+                    panel: &plan.panels[i],
+                    weights: &e.packed.data.as_slice()[weights.clone()],
+                    offsets: &e.offsets[offsets.clone()],
                     scale: &e.scale,
                     epilogue: &e.epilogue,
                     finish: &run.finish,

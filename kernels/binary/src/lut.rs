@@ -22,7 +22,7 @@ const MORE: i8 = 4;
 const CHUNK: usize = 15;
 
 /// Pixels of the largest tile.
-const PIXELS: usize = 5;
+const PIXELS: usize = 4;
 
 /// Words of a tile.
 const WORDS: usize = PIXELS * 2 * BYTES;
@@ -60,20 +60,19 @@ impl Method for Lut {
     const NAME: &'static str = "lut";
     const TASK_MACS: usize = 12 << 20;
 
-    fn packed_bytes(plan: &Plan, panel: &Panel) -> usize {
-        plan.planes * plan.rows() * vectors(panel) * BYTES
+    fn packed_bytes(panel: &Panel) -> usize {
+        panel.rows.len() * vectors(panel) * BYTES
     }
 
     fn pack(plan: &Plan, panel: &Panel, weights: &[f32], out: &mut [u8]) {
         let width = vectors(panel) * BYTES;
         for (at, row) in out.chunks_exact_mut(width).enumerate() {
-            let (plane, at) = (at / plan.rows(), at % plan.rows());
             for (lane, byte) in row.iter_mut().enumerate() {
                 // Even lanes of a vector become its first sixteen sums, odd ones the others.
                 let (vector, lane) = (lane / BYTES, lane % BYTES);
                 let column = vector * BYTES + lane / 2 + lane % 2 * (BYTES / 2);
                 if column < panel.lanes {
-                    *byte = plan.bits(weights, panel.first + column, at, plane);
+                    *byte = plan.bits(weights, panel, column, at);
                 }
             }
         }
@@ -85,7 +84,7 @@ impl Method for Lut {
 
     #[inline(always)]
     unsafe fn multiply<S: Simd>(s: S, panel: &Bound<'_>, x: &[*const u8], y: &[*mut f32], _: &mut [u8]) {
-        assert_eq!(panel.weights.len(), Lut::packed_bytes(panel.plan, panel.panel));
+        assert_eq!(panel.weights.len(), Lut::packed_bytes(panel.panel));
         // SAFETY: the caller's promise; a panel has one or two vectors of 32.
         unsafe {
             match vectors(panel.panel) {
@@ -112,7 +111,7 @@ unsafe fn pixels<S: Simd, const NV: usize>(s: S, panel: &Bound<'_>, x: &[*const 
             }
         )*};
     }
-    tiles!(5 4 3 2 1);
+    tiles!(4 3 2 1);
 }
 
 /// # Safety
@@ -124,13 +123,21 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize>(s: S, bound: &Bound<'_
     to.copy_from_slice(y);
     let mut words = [0u16; WORDS];
     let mut w = bound.weights.as_ptr();
-    for _ in 0..bound.plan.planes {
-        for offsets in bound.offsets.chunks(CHUNK) {
-            // SAFETY: the caller's promise; there are as many rows of weights as planes and offsets.
-            w = unsafe { chunk::<S, PX, NV>(s, from, offsets, w, &mut words) };
-        }
+    let doubled = bound.panel.doubled;
+    let (twice, once) = bound.offsets.split_at(2 * doubled);
+    for offsets in twice.chunks(CHUNK) {
+        // SAFETY: the caller's promise; there are as many rows of weights as offsets.
+        w = unsafe { chunk::<S, PX, NV>(s, from, offsets, w, &mut words) };
     }
-    let less = bound.offsets.len() * bound.plan.planes * ROW / 4 * MORE as usize;
+    if doubled > 0 {
+        // Even numbers: whatever is added and subtracted by a row that comes twice is so twice.
+        words.iter_mut().for_each(|word| *word /= 2);
+    }
+    for offsets in once.chunks(CHUNK) {
+        // SAFETY: as above.
+        w = unsafe { chunk::<S, PX, NV>(s, from, offsets, w, &mut words) };
+    }
+    let less = (doubled + once.len()) * (ROW / 4) * MORE as usize;
     for (columns, count) in Plan::pairs(bound.panel) {
         let at = |i: usize, h: usize| i * NV * BYTES + columns.start + h * LANES;
         // SAFETY: a tile has words for all columns; the rest is the caller's promise.

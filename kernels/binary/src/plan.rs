@@ -13,8 +13,8 @@ use paring_simd::LANES;
 pub const ROW: usize = 8;
 /// Most output channels of a panel.
 pub const WIDEST: usize = 64;
-/// Longest sum that sixteen bits hold, of both planes.
-const MOST_TERMS: usize = i16::MAX as usize;
+/// Rows whose sums sixteen bits hold: a lookup, of which a row takes two, is 8 at most.
+const MOST_ROWS: usize = u16::MAX as usize / 16;
 
 /// Output channels that are computed together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,18 @@ pub struct Panel {
     pub lanes: usize,
     /// The group they belong to.
     pub group: usize,
+    /// The rows that are multiplied, in order: first those in which a weight is zero, twice, then the others. Once such a
+    /// weight counts as 1 and once as -1, so that half the sum is what is wanted.
+    pub rows: Vec<u32>,
+    /// How many rows come twice.
+    pub doubled: usize,
+}
+
+impl Panel {
+    /// Whether place `at` of the [rows](Panel::rows) is the second of a row that comes twice.
+    pub fn is_second(&self, at: usize) -> bool {
+        (self.doubled..2 * self.doubled).contains(&at)
+    }
 }
 
 /// A problem that is served here.
@@ -34,8 +46,6 @@ pub struct Plan {
     pub view: View,
     pub weights: Weights,
     pub panels: Vec<Panel>,
-    /// 1 where no weight is zero; else 2, and the weights are half the sum of those of both.
-    pub planes: usize,
     /// Whether the output is a matrix, row by row, rather than blocks of eight channels.
     pub is_matrix: bool,
 }
@@ -64,12 +74,7 @@ impl Plan {
             return Err("groups do not have whole eights of channels".into());
         }
         let elements = w.elements::<f32>().ok_or("the weights are not f32")?;
-        let has_zeros = (0..g.outputs)
-            .filter(|&m| weights.magnitudes[m] != 0.0)
-            .any(|m| (0..g.depth).any(|k| (0..g.taps).any(|tap| elements[weights.at(m, k, tap)] == 0.0)));
-        let planes = if has_zeros { 2 } else { 1 };
-        let terms = g.depth.next_multiple_of(ROW).saturating_mul(g.taps).saturating_mul(planes);
-        if terms > MOST_TERMS {
+        if g.depth.div_ceil(ROW).saturating_mul(g.taps) > MOST_ROWS {
             return Err("the sum is too long for sixteen bits".into());
         }
         if epilogue::fusable(p, g.outputs) < p.epilogue.len() {
@@ -79,10 +84,14 @@ impl Plan {
         let view = View { lanes: pixel, planes: 1, ..g.view(1) };
         let panels = (0..g.groups).flat_map(|group| {
             let (first, end) = (group * each, (group + 1) * each);
-            (first..end).step_by(WIDEST).map(move |at| Panel { first: at, lanes: WIDEST.min(end - at), group })
+            (first..end).step_by(WIDEST).map(move |at| (group, at..end.min(at + WIDEST)))
         });
-        let panels = panels.collect();
-        Ok(Plan { geometry, view, weights, panels, planes, is_matrix })
+        let panels: Vec<Panel> =
+            panels.map(|(group, outputs)| panel(&geometry, &weights, &elements, group, outputs)).collect();
+        if panels.iter().any(|p| 2 * p.doubled > MOST_ROWS) {
+            return Err("the sum has too many weights of zero for sixteen bits".into());
+        }
+        Ok(Plan { geometry, view, weights, panels, is_matrix })
     }
 
     /// Eights of input channels of a group.
@@ -90,36 +99,32 @@ impl Plan {
         self.geometry.depth.div_ceil(ROW)
     }
 
-    /// Rows of one plane of a panel: positions, and the eights of channels at each.
-    pub fn rows(&self) -> usize {
-        self.geometry.taps * self.eights()
-    }
-
-    /// For each row of a plane the bytes from a pixel's first to the two that it multiplies, in a group.
-    pub fn offsets(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
+    /// For each row of a panel the bytes from a pixel's first to the two that it multiplies.
+    pub fn offsets<'a>(&'a self, panel: &'a Panel) -> impl Iterator<Item = usize> + 'a {
         let strides = self.view.strides();
-        let first = group * self.eights();
-        self.geometry.phases[0].taps.iter().flat_map(move |tap| {
-            let at: usize = tap.at.iter().zip(strides).map(|(a, s)| a * s).sum();
-            (first..first + self.eights()).map(move |eight| at + 2 * eight)
+        panel.rows.iter().map(move |&row| {
+            let (tap, eight) = (row as usize / self.eights(), row as usize % self.eights());
+            let at = self.geometry.phases[0].taps[tap].at;
+            let at: usize = at.iter().zip(strides).map(|(a, s)| a * s).sum();
+            at + 2 * (panel.group * self.eights() + eight)
         })
     }
 
-    /// For the eight channels of a row the bits that say whether a weight counts as -1 in a plane; a weight of zero does in
-    /// the second.
-    pub fn bits(&self, elements: &[f32], output: usize, row: usize, plane: usize) -> u8 {
+    /// For the eight channels of row `at` of a panel the bits that say whether a weight counts as -1.
+    pub fn bits(&self, elements: &[f32], panel: &Panel, column: usize, at: usize) -> u8 {
+        let (row, second) = (panel.rows[at] as usize, panel.is_second(at));
         let (tap, eight) = (row / self.eights(), row % self.eights());
         let channels = eight * ROW..self.geometry.depth.min((eight + 1) * ROW);
         channels.fold(0, |bits, k| {
-            let w = elements[self.weights.at(output, k, tap)];
-            let negative = w < 0.0 || (plane == 1 && w == 0.0);
+            let w = elements[self.weights.at(panel.first + column, k, tap)];
+            let negative = w < 0.0 || (second && w == 0.0);
             bits | u8::from(negative) << (k % ROW)
         })
     }
 
     /// What a sum of each output channel stands for, for so many columns.
     pub fn scale(&self, columns: usize) -> Vec<f32> {
-        let mut scale: Vec<f32> = self.weights.magnitudes.iter().map(|m| m / self.planes as f32).collect();
+        let mut scale = self.weights.magnitudes.clone();
         scale.resize(columns, 0.0);
         scale
     }
@@ -128,8 +133,8 @@ impl Plan {
     pub fn macs(&self) -> usize {
         let g = &self.geometry;
         let pixels = g.samples * g.output.iter().product::<usize>();
-        let lanes: usize = self.panels.iter().map(|p| p.lanes.next_multiple_of(WIDEST / 2)).sum();
-        pixels * lanes * self.rows() * self.planes * ROW
+        let each = |p: &Panel| p.lanes.next_multiple_of(WIDEST / 2) * p.rows.len();
+        pixels * self.panels.iter().map(each).sum::<usize>() * ROW
     }
 
     /// The copy of the input in a frame of zeros, where it needs one.
@@ -156,6 +161,24 @@ impl Plan {
             .step_by(2 * LANES)
             .map(move |at| (at..lanes.min(at + 2 * LANES), (lanes - at).div_ceil(LANES).min(2)))
     }
+}
+
+/// The panel of some output channels of a group.
+fn panel(g: &Geometry, w: &Weights, elements: &[f32], group: usize, outputs: Range<usize>) -> Panel {
+    let eights = g.depth.div_ceil(ROW);
+    let mut has_zero = vec![false; g.taps * eights];
+    for m in outputs.clone().filter(|&m| w.magnitudes[m] != 0.0) {
+        for k in 0..g.depth {
+            for tap in 0..g.taps {
+                has_zero[tap * eights + k / ROW] |= elements[w.at(m, k, tap)] == 0.0;
+            }
+        }
+    }
+    let of =
+        |zero: bool| (0..has_zero.len() as u32).filter(|&row| has_zero[row as usize] == zero).collect::<Vec<u32>>();
+    let doubled = of(true);
+    let rows = [&doubled[..], &doubled, &of(false)].concat();
+    Panel { first: outputs.start, lanes: outputs.len(), group, rows, doubled: doubled.len() }
 }
 
 /// A matrix product as a convolution of single pixels.

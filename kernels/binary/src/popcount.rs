@@ -7,6 +7,7 @@ use crate::{
     engine::{Bound, Method},
     plan::{Panel, Plan, ROW},
 };
+use core::ops::Range;
 use paring_core::signs::unpack;
 use paring_simd::{LANES, Simd};
 
@@ -30,52 +31,63 @@ static BITS: [u8; 256] = {
     bits
 };
 
-/// Bytes of a plane of weights of one output channel: a byte for each row, whole words.
-fn plane_bytes(plan: &Plan) -> usize {
-    plan.rows().next_multiple_of(WORD)
+/// Where the rows of a panel that come twice end, and all of them, each in whole words of a byte for each row.
+fn ends(panel: &Panel) -> [usize; 2] {
+    let twice = (2 * panel.doubled).next_multiple_of(WORD);
+    [twice, twice + (panel.rows.len() - 2 * panel.doubled).next_multiple_of(WORD)]
+}
+
+/// The byte of row `at`.
+fn place(panel: &Panel, at: usize) -> usize {
+    match at.checked_sub(2 * panel.doubled) {
+        Some(once) => ends(panel)[0] + once,
+        None => at,
+    }
 }
 
 impl Method for Popcount {
     const NAME: &'static str = "bits";
     const TASK_MACS: usize = 1 << 18;
 
-    fn packed_bytes(plan: &Plan, panel: &Panel) -> usize {
-        panel.lanes * plan.planes * plane_bytes(plan)
+    fn packed_bytes(panel: &Panel) -> usize {
+        panel.lanes * ends(panel)[1]
     }
 
     fn pack(plan: &Plan, panel: &Panel, weights: &[f32], out: &mut [u8]) {
-        for (at, row) in out.chunks_exact_mut(plane_bytes(plan)).enumerate() {
-            let (column, plane) = (at / plan.planes, at % plan.planes);
-            for (at, byte) in row.iter_mut().take(plan.rows()).enumerate() {
-                *byte = plan.bits(weights, panel.first + column, at, plane);
+        for (column, row) in out.chunks_exact_mut(ends(panel)[1]).enumerate() {
+            for at in 0..panel.rows.len() {
+                row[place(panel, at)] = plan.bits(weights, panel, column, at);
             }
         }
     }
 
     fn scratch(plan: &Plan) -> usize {
-        2 * plane_bytes(plan)
+        2 * plan.panels.iter().map(|p| ends(p)[1]).max().unwrap_or(0)
     }
 
     #[inline(always)]
     unsafe fn multiply<S: Simd>(s: S, bound: &Bound<'_>, x: &[*const u8], y: &[*mut f32], scratch: &mut [u8]) {
-        let (plan, width) = (bound.plan, plane_bytes(bound.plan));
+        let [twice, width] = ends(bound.panel);
         let (there, negative) = scratch[..2 * width].split_at_mut(width);
-        there[plan.rows()..].fill(0);
-        negative[plan.rows()..].fill(0);
+        there.fill(0);
+        negative.fill(0);
         for (&x, &y) in x.iter().zip(y) {
-            for (&offset, (there, negative)) in bound.offsets.iter().zip(there.iter_mut().zip(negative.iter_mut())) {
+            for (at, &offset) in bound.offsets.iter().enumerate() {
                 // SAFETY: the caller's promise.
                 let bits = unsafe { [*x.add(offset), *x.add(offset + 1)] }.map(|b| BITS[usize::from(b)]);
-                *there = bits[0] & 15 | bits[1] << 4;
-                *negative = bits[0] >> 4 | bits[1] & 0xf0;
+                let at = place(bound.panel, at);
+                there[at] = bits[0] & 15 | bits[1] << 4;
+                negative[at] = bits[0] >> 4 | bits[1] & 0xf0;
             }
-            let all: i32 = words(there).map(|w| w.count_ones() as i32).sum::<i32>() * plan.planes as i32;
+            let sum = |range: Range<usize>, weights: &[u8]| {
+                let count = words(&there[range.clone()]).map(|w| w.count_ones() as i32).sum::<i32>();
+                count - 2 * differing(&there[range.clone()], &negative[range.clone()], &weights[range])
+            };
             for (columns, count) in Plan::pairs(bound.panel) {
                 let mut sums = [0.0f32; 2 * LANES];
-                for (sum, column) in sums.iter_mut().zip(columns.clone()) {
-                    let weights = &bound.weights[column * plan.planes * width..][..plan.planes * width];
-                    let differ: i32 = weights.chunks_exact(width).map(|w| differing(there, negative, w)).sum();
-                    *sum = (all - 2 * differ) as f32;
+                for (to, column) in sums.iter_mut().zip(columns.clone()) {
+                    let weights = &bound.weights[column * width..][..width];
+                    *to = (sum(0..twice, weights) / 2 + sum(twice..width, weights)) as f32;
                 }
                 // SAFETY: sixteen sums; the rest is the caller's promise.
                 unsafe {

@@ -37,9 +37,9 @@ impl<M: Method> Family for Product<M> {
         let moved = bytes(p.output(0)) + residuals;
         // Measured: multiply-adds in a nanosecond, and what an output takes to finish.
         let (rate, finish) = match (M::NAME == Lut::NAME, S::ISA) {
-            (true, Isa::Portable) => (2.0, 1.0),
-            (true, _) => (11.0 * m.gmacs, 0.15),
-            (false, _) => (8.0, 1.0),
+            (true, Isa::Portable) => (0.4, 1.0),
+            (true, _) => (9.0 * m.gmacs, 0.4),
+            (false, _) => (12.0, 2.0),
         };
         let ns = plan.macs() as f64 / rate
             + finish * outputs

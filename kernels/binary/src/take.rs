@@ -52,8 +52,8 @@ impl Family for Take {
         // Measured: what an element takes, in nanoseconds.
         let each = match (o.inputs.first().copied().flatten(), o.outputs.first()) {
             (Some(Layout::Plain), Some(Layout::Plain)) => 0.5,
-            (Some(Layout::Plain), _) => 0.2,
-            _ => 0.1,
+            (Some(Layout::Plain), _) => 0.6,
+            _ => 0.23,
         };
         streaming::<S>(p, o, m, each * p.output(0).map_or(0, Operand::len) as f64)
     }
@@ -177,20 +177,68 @@ impl<V: Copy> Block<V> {
         Block { slope: factors(0, 1.0), offset: factors(1, 0.0), weights: s.from_array(weights), of_zero }
     }
 
-    /// The bytes of four pixels, two each.
+    /// What the signs of a pixel count in its bytes.
     #[inline(always)]
-    fn bytes<S: Simd<V = V>>(&self, s: S, v: [V; 4], scaled: bool) -> [u8; 8] {
+    fn digits<S: Simd<V = V>>(&self, s: S, v: V) -> V {
         let zero = s.splat(0.0);
         let minus = s.sub(zero, self.weights);
-        let digits = |v: V| {
-            let v = if scaled { s.mul_add(v, self.slope, self.offset) } else { v };
-            match self.of_zero {
-                0 => s.or(s.and(s.less(zero, v), self.weights), s.and(s.less(v, zero), minus)),
-                1 => s.select(s.less(v, zero), minus, self.weights),
-                _ => s.select(s.less(zero, v), self.weights, minus),
+        let v = s.mul_add(v, self.slope, self.offset);
+        match self.of_zero {
+            0 => s.or(s.and(s.less(zero, v), self.weights), s.and(s.less(v, zero), minus)),
+            1 => s.select(s.less(v, zero), minus, self.weights),
+            _ => s.select(s.less(zero, v), self.weights, minus),
+        }
+    }
+
+    /// Stores the bytes of `n` of four pixels, two each, `row` bytes apart.
+    #[inline(always)]
+    fn put<S: Simd<V = V>>(&self, s: S, v: [V; 4], y: &mut [u8], row: usize, n: usize) {
+        let [a, b, c, d] = v;
+        let bytes = s.fours([self.digits(s, a), self.digits(s, b), self.digits(s, c), self.digits(s, d)]);
+        for i in 0..n {
+            if let Some(to) = y.get_mut(i * row..).and_then(<[u8]>::first_chunk_mut) {
+                *to = [bytes[2 * i], bytes[2 * i + 1]];
             }
-        };
-        s.fours([digits(v[0]), digits(v[1]), digits(v[2]), digits(v[3])])
+        }
+    }
+
+    /// Of `pixels` of a block of eight channels.
+    #[inline(always)]
+    fn blocked<S: Simd<V = V>>(&self, s: S, x: &[f32], pixels: &Range<usize>, y: &mut [u8], row: usize) {
+        let x = &x[pixels.start * LANES..pixels.end * LANES];
+        let fours = x.chunks_exact(4 * LANES);
+        let rest = fours.remainder();
+        let done = pixels.len() / 4 * 4;
+        for (i, x) in fours.enumerate() {
+            // SAFETY: 32 elements.
+            let at = |pixel: usize| unsafe { s.load(x.as_ptr().add(pixel * LANES)) };
+            self.put(s, [at(0), at(1), at(2), at(3)], &mut y[4 * i * row..], row, 4);
+        }
+        for (i, x) in rest.chunks_exact(LANES).enumerate() {
+            // SAFETY: eight elements.
+            let v = unsafe { s.load(x.as_ptr()) };
+            self.put(s, [v; 4], &mut y[(done + i) * row..], row, 1);
+        }
+    }
+
+    /// Of `pixels` of up to eight channels of `plane` elements each.
+    #[inline(always)]
+    fn planar<S: Simd<V = V>>(&self, s: S, x: &[f32], plane: usize, pixels: &Range<usize>, y: &mut [u8], row: usize) {
+        for first in pixels.clone().step_by(LANES) {
+            let n = (pixels.end - first).min(LANES);
+            let mut rows = [s.splat(0.0); LANES];
+            for (lane, x) in x.chunks_exact(plane).enumerate() {
+                let mut eight = [0.0; LANES];
+                eight[..n].copy_from_slice(&x[first..first + n]);
+                rows[lane] = s.from_array(eight);
+            }
+            let [a, b, c, d, e, f, g, h] = s.transpose(rows);
+            let y = &mut y[(first - pixels.start) * row..];
+            self.put(s, [a, b, c, d], y, row, n.min(4));
+            if n > 4 {
+                self.put(s, [e, f, g, h], &mut y[4 * row..], row, n - 4);
+            }
+        }
     }
 }
 
@@ -200,47 +248,16 @@ impl<E: Simd> Task for Chunk<'_, E> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let Run { planes, ref affine, of_zero, blocked, .. } = *self.run;
-        let row = 2 * planes.blocks();
-        let scaled = affine.is_some();
+        let Chunk { x, y, pixels, .. } = self;
         for block in 0..planes.blocks() {
-            let (channel, lanes) = (block * LANES, planes.lanes(block));
-            let of = Block::new(s, affine.as_ref(), channel, lanes, of_zero);
-            // Four pixels, of which `n` exist.
-            let mut put = |pixel: usize, n: usize, v: [S::V; 4]| {
-                let bytes = of.bytes(s, v, scaled);
-                for (i, two) in bytes.as_chunks::<2>().0.iter().enumerate().take(n) {
-                    let at = (pixel - self.pixels.start + i) * row + 2 * block;
-                    self.y[at..at + 2].copy_from_slice(two);
+            let of = Block::new(s, affine.as_ref(), block * LANES, planes.lanes(block), of_zero);
+            let (row, y) = (2 * planes.blocks(), &mut y[2 * block..]);
+            match blocked {
+                true => of.blocked(s, &x[block * planes.plane * LANES..][..planes.plane * LANES], &pixels, y, row),
+                false => {
+                    let x = &x[block * LANES * planes.plane..][..planes.lanes(block) * planes.plane];
+                    of.planar(s, x, planes.plane, &pixels, y, row);
                 }
-            };
-            let zero = s.splat(0.0);
-            let mut pixel = self.pixels.start;
-            while blocked && pixel < self.pixels.end {
-                let n = (self.pixels.end - pixel).min(4);
-                let x = &self.x[(block * planes.plane + pixel) * LANES..][..n * LANES];
-                let mut v = [zero; 4];
-                for i in 0..n {
-                    // SAFETY: eight elements of the block.
-                    v[i] = unsafe { s.load(x[i * LANES..].as_ptr()) };
-                }
-                put(pixel, n, v);
-                pixel += n;
-            }
-            while pixel < self.pixels.end {
-                let n = (self.pixels.end - pixel).min(LANES);
-                let mut rows = [zero; LANES];
-                for lane in 0..lanes {
-                    let x = &self.x[(channel + lane) * planes.plane + pixel..][..n];
-                    let mut eight = [0.0; LANES];
-                    eight[..n].copy_from_slice(x);
-                    rows[lane] = s.from_array(eight);
-                }
-                let v = s.transpose(rows);
-                put(pixel, n.min(4), [v[0], v[1], v[2], v[3]]);
-                if n > 4 {
-                    put(pixel + 4, n - 4, [v[4], v[5], v[6], v[7]]);
-                }
-                pixel += n;
             }
         }
     }
