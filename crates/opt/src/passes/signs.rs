@@ -8,7 +8,6 @@
 use super::integers::moved_inputs;
 use crate::{OptError, Pass, PassCx, Patch, Proposal};
 use paring_core::{
-    DType,
     op::{Binary, EpiOp, Unary},
     signs::Weights,
 };
@@ -100,7 +99,6 @@ fn taken(cx: &PassCx<'_>, v: ValueId) -> Option<Taken> {
             let (yes, no) = (cx.scalar(node.input(1)?)?, cx.scalar(node.input(2)?)?);
             of_choice(cx, node.input(0)?, yes, no)?
         }
-        Op::Binary(Binary::Add | Binary::Sub) => of_sum(cx, v, node)?,
         _ => return None,
     };
     (cx.is_f32(taken.x) && cx.graph().ty(taken.x).rank()? >= 1).then_some(taken)
@@ -135,19 +133,4 @@ fn of_choice(cx: &PassCx<'_>, condition: ValueId, yes: f64, no: f64) -> Option<T
         _ => return None,
     };
     (positive == 1.0).then_some(Taken { x: a, of_zero: zero as i8 })
-}
-
-/// `2 * (x >= 0) - 1` by a conversion of the comparison.
-fn of_sum(cx: &PassCx<'_>, v: ValueId, node: &Node) -> Option<Taken> {
-    let (doubled, shift) = match node.op {
-        Op::Binary(Binary::Sub) => (node.input(0)?, -cx.scalar(node.input(1)?)?),
-        _ => cx.shifted(v)?,
-    };
-    let (number, factor) = cx.scaled(doubled)?;
-    let (_, cast) = cx.made_by(number)?;
-    let converts = matches!(&cast.op, Op::Cast(c) if c.to == DType::F32) && cast.epilogue.is_empty();
-    if !converts {
-        return None;
-    }
-    of_choice(cx, cast.input(0)?, factor + shift, shift)
 }

@@ -8,4 +8,5 @@ mod cleanup;
 mod fuse;
 mod integers;
 mod siblings;
+mod signs;
 mod widen;

@@ -6,6 +6,7 @@
 
 mod activation;
 mod attributes;
+mod choice;
 mod movement;
 mod neutral;
 mod norm;
@@ -36,6 +37,7 @@ const RULES: &[Rule] = &[
     pooling::reduce_to_global_pool,
     pooling::pool_to_global_pool,
     pooling::pad_into_window,
+    choice::sign_of_condition,
     activation::clamp,
     activation::bound,
     activation::hard_sigmoid,
