@@ -1,7 +1,7 @@
 //! What the benchmarks measure: layers of well-known networks as problems. The benchmarks themselves are in `benches/`.
 
 use paring_core::{
-    DType, Tensor, TensorError,
+    DType, Quant, Tensor, TensorError,
     op::{
         Act, Binary, ConvAttrs, ConvTransposeAttrs, DenseAttrs, EpiOp, GlobalPool, LayerNormAttrs, Op, Padding,
         PoolAttrs, PoolKind, SoftmaxAttrs, SoftmaxKind,
@@ -68,6 +68,7 @@ pub fn problems() -> Result<Vec<Problem>, TensorError> {
     for &(network, [channels, side, outputs], window) in WINDOWS {
         all.push(windowed(network, [channels, side, outputs], window, 1, 1)?);
     }
+    all.extend(of_signs(256, 14)?.into_iter().nth(1).map(|p| Problem { name: "xnor_resnet18/signs3x3s1".into(), ..p }));
     all.push(transposed("unet", 128, 28, 64)?);
     all.push(dense("resnet50", 2048, 1000)?);
     all.push(dense("mobilenet_v2", 1280, 1000)?);
@@ -126,6 +127,23 @@ fn windowed(
         epilogue: vec![EpiOp::Bias { input: 2 }, EpiOp::Act(Act::Relu)],
         numerics: Numerics::Default,
     })
+}
+
+/// A convolution with windows of 3 x 3 and weights of one magnitude, of numbers and of signs.
+///
+/// # Errors
+/// Where memory for the weights is short.
+pub fn of_signs(channels: usize, side: usize) -> Result<[Problem; 2], TensorError> {
+    let mut numbers = windowed("signs", [channels, side, channels], [3; 2], 1, 1)?;
+    let shape = [channels, channels, 3, 3];
+    let elements: Vec<f32> =
+        (0..shape.iter().product()).map(|i: usize| if i * 37 % 101 > 50 { 0.05 } else { -0.05 }).collect();
+    numbers.inputs[1] = Some(Operand::constant(Arc::new(Tensor::new(&shape, &elements)?)));
+    let mut signs = numbers.clone();
+    if let Some(x) = &mut signs.inputs[0] {
+        *x = Operand { quant: Some(Quant::per_tensor(1.0, 0)), ..Operand::new(DType::Sign, &x.shape) };
+    }
+    Ok([numbers, signs])
 }
 
 /// A transposed convolution that doubles the side, with bias.

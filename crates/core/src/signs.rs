@@ -1,7 +1,7 @@
 //! Numbers that are -1, 0 or 1, and how they are packed.
 
 use crate::{Op, Tensor};
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 /// Numbers in a byte of [`Layout::Signs`](crate::Layout::Signs).
 pub const PER_BYTE: usize = 4;
@@ -35,13 +35,6 @@ pub const fn unpack(byte: u8) -> [i8; PER_BYTE] {
     d
 }
 
-/// The magnitude that all of `numbers` have that are not zero; `None` where there are two, or one that is not finite.
-pub fn magnitude(numbers: impl Iterator<Item = f32> + Clone) -> Option<f32> {
-    let largest = numbers.clone().fold(0.0f32, |m, w| m.max(w.abs()));
-    let fits = |w: f32| w == 0.0 || w.abs() == largest;
-    (largest.is_finite() && { numbers }.all(fits)).then_some(largest)
-}
-
 /// How far apart weights lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strides {
@@ -58,6 +51,8 @@ pub struct Strides {
 pub struct Weights {
     /// The magnitude of each output channel.
     pub magnitudes: Vec<f32>,
+    /// Output channels of some magnitude that have weights of zero.
+    pub with_zeros: Vec<bool>,
     /// Input channels of a group.
     pub inputs: usize,
     /// Positions of the window.
@@ -82,16 +77,27 @@ impl Weights {
         if numbers.is_empty() {
             return None;
         }
-        let mut weights = Weights { magnitudes: Vec::new(), inputs, taps, strides };
-        let row = |output: usize| {
-            let places = (0..inputs).flat_map(move |k| (0..taps).map(move |tap| (k, tap)));
-            let at = &weights;
-            let numbers = &numbers;
-            magnitude(places.map(move |(k, tap)| numbers[at.at(output, k, tap)]))
-        };
-        let magnitudes = (0..outputs).map(row).collect::<Option<Vec<_>>>()?;
-        weights.magnitudes = magnitudes;
-        Some(weights)
+        let (mut magnitudes, mut with_zeros) = (vec![0.0; outputs], vec![false; outputs]);
+        // Weights of one output channel follow each other, or take turns: one pass over memory either way.
+        let run = if strides.output == 1 { 1 } else { strides.output };
+        let runs = || numbers.chunks_exact(run).zip((0..outputs).cycle());
+        for (run, m) in runs() {
+            magnitudes[m] = run.iter().fold(magnitudes[m], |most: f32, w| if w.abs() > most { w.abs() } else { most });
+        }
+        for (run, m) in runs() {
+            let magnitude = magnitudes[m];
+            let (mut others, mut zeros) = (0usize, 0usize);
+            for w in run {
+                others += usize::from(w.abs() != magnitude);
+                zeros += usize::from(*w == 0.0);
+            }
+            // What is not a number is neither.
+            if others > zeros || (magnitude == 0.0 && zeros < run.len()) || magnitude.is_infinite() {
+                return None;
+            }
+            with_zeros[m] |= magnitude != 0.0 && zeros > 0;
+        }
+        Some(Weights { magnitudes, with_zeros, inputs, taps, strides })
     }
 
     /// The element of an output channel, an input channel of its group and a position.
@@ -104,7 +110,6 @@ impl Weights {
 mod tests {
     use super::*;
     use crate::op::{ConvAttrs, DenseAttrs, Padding};
-    use alloc::vec;
 
     #[test]
     fn four_numbers_come_back() {
@@ -122,11 +127,14 @@ mod tests {
 
     #[test]
     fn one_magnitude_or_none() {
-        let of = |numbers: &[f32]| magnitude(numbers.iter().copied());
-        assert_eq!(of(&[2.0, -2.0, 0.0]), Some(2.0));
-        assert_eq!(of(&[0.0, -0.0]), Some(0.0));
-        assert_eq!(of(&[]), Some(0.0));
-        for bad in [&[2.0, 1.0][..], &[f32::NAN, 1.0], &[1.0, f32::NAN], &[f32::INFINITY, 1.0]] {
+        let of = |w: &[f32]| {
+            let w = Tensor::new(&[1, w.len()], w).unwrap();
+            Weights::of(&Op::Dense(DenseAttrs { transposed: true }), &w).map(|w| (w.magnitudes[0], w.with_zeros[0]))
+        };
+        assert_eq!(of(&[2.0, -2.0, 0.0]), Some((2.0, true)));
+        assert_eq!(of(&[2.0, -2.0]), Some((2.0, false)));
+        assert_eq!(of(&[0.0, -0.0]), Some((0.0, false)));
+        for bad in [&[2.0, 1.0][..], &[f32::NAN, 1.0], &[1.0, f32::NAN], &[f32::INFINITY, 1.0], &[f32::NAN], &[]] {
             assert_eq!(of(bad), None, "{bad:?}");
         }
     }

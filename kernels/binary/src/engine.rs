@@ -167,8 +167,8 @@ impl<S: Simd, M: Method> Engine<S, M> {
 fn work<M: Method>(plan: &Plan) -> Vec<Work> {
     let g = &plan.geometry;
     let (pixels, panels) = (g.samples * g.output.iter().product::<usize>(), plan.panels.len());
-    let per_pixel = (plan.macs() / pixels.max(1)).max(1);
-    let target = (plan.macs() / 16).clamp(M::TASK_MACS / 2, M::TASK_MACS);
+    let per_pixel = plan.macs_per_pixel().max(1);
+    let target = (per_pixel.saturating_mul(pixels) / 16).clamp(M::TASK_MACS / 2, M::TASK_MACS);
     let per_task = (target / per_pixel).max(1).next_multiple_of(BLOCK).min(pixels);
     let parts = (per_pixel.saturating_mul(per_task) / (2 * target)).clamp(1, panels);
     let cut = |i: usize| i * panels / parts;

@@ -129,12 +129,10 @@ impl Plan {
         scale
     }
 
-    /// Multiply-adds, those of padding channels included.
-    pub fn macs(&self) -> usize {
-        let g = &self.geometry;
-        let pixels = g.samples * g.output.iter().product::<usize>();
+    /// Multiply-adds of a pixel, those of padding channels included.
+    pub fn macs_per_pixel(&self) -> usize {
         let each = |p: &Panel| p.lanes.next_multiple_of(WIDEST / 2) * p.rows.len();
-        pixels * self.panels.iter().map(each).sum::<usize>() * ROW
+        self.panels.iter().map(each).sum::<usize>() * ROW
     }
 
     /// The copy of the input in a frame of zeros, where it needs one.
@@ -167,7 +165,7 @@ impl Plan {
 fn panel(g: &Geometry, w: &Weights, elements: &[f32], group: usize, outputs: Range<usize>) -> Panel {
     let eights = g.depth.div_ceil(ROW);
     let mut has_zero = vec![false; g.taps * eights];
-    for m in outputs.clone().filter(|&m| w.magnitudes[m] != 0.0) {
+    for m in outputs.clone().filter(|&m| w.with_zeros[m]) {
         for k in 0..g.depth {
             for tap in 0..g.taps {
                 has_zero[tap * eights + k / ROW] |= elements[w.at(m, k, tap)] == 0.0;

@@ -29,8 +29,10 @@ impl<M: Method> Family for Product<M> {
     }
 
     fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        let Ok(plan) = Plan::of(p) else { return Cost { ns: f64::INFINITY, bytes: 0.0 } };
         let outputs = p.output(0).map_or(0, Operand::len) as f64;
+        let pixels = p.output(0).map_or(0, |y| y.len() / y.shape.get(1).copied().unwrap_or(1).max(1)) as f64;
+        // A bit of packed weights is a multiply-add of every pixel.
+        let macs = pixels * 8.0 * o.packed_bytes as f64;
         let bytes = |i: Option<&Operand>| i.map_or(0, |i| i.len() * i.dtype.bits() / 8) as f64;
         let residuals: f64 =
             p.inputs.iter().skip(2).flatten().filter(|i| i.constant.is_none()).map(|i| bytes(Some(i))).sum();
@@ -41,7 +43,7 @@ impl<M: Method> Family for Product<M> {
             (true, _) => (9.0 * m.gmacs, 0.4),
             (false, _) => (12.0, 2.0),
         };
-        let ns = plan.macs() as f64 / rate
+        let ns = macs / rate
             + finish * outputs
             + m.weights(o.packed_bytes, 1)
             + moved / (2.0 * m.l3_bandwidth)
