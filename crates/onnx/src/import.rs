@@ -77,6 +77,7 @@ pub fn import_model(bytes: Bytes, options: &ImportOptions) -> Result<Model, Impo
         functions: functions(&model.functions)?,
         calls: Vec::new(),
         unsupported: Vec::new(),
+        narrow: HashMap::new(),
         nodes: 0,
     };
     importer.top_level(proto, &opsets)?;
@@ -150,6 +151,8 @@ struct Importer<'m> {
     /// The functions being inlined.
     calls: Vec<&'m FunctionProto>,
     unsupported: Vec<UnsupportedOp>,
+    /// Constants that are narrower in the file than the bytes they are here, with their type there.
+    narrow: HashMap<ValueId, &'static str>,
     nodes: usize,
 }
 
@@ -178,6 +181,7 @@ impl<'m> Importer<'m> {
                 return Err(ImportError::Duplicate { value: shown(&output.name), first, second });
             }
             if let Slot::Value(v) = self.resolve(&output.name, "the graph's output")? {
+                self.check_width(v, "as an output of the graph")?;
                 self.graph.add_output(&output.name, v);
             }
         }
@@ -190,8 +194,17 @@ impl<'m> Importer<'m> {
 
     fn initializers(&mut self, proto: &'m GraphProto) -> Result<(), ImportError> {
         for t in &proto.initializer {
-            let tensor = self.reader.read(t)?;
-            let v = self.graph.add_constant(&t.name, tensor);
+            let v = match self.reader.read_narrow(t)? {
+                Some((tensor, ty)) => {
+                    let v = self.graph.add_constant(&t.name, tensor);
+                    self.narrow.insert(v, ty);
+                    v
+                }
+                None => {
+                    let tensor = self.reader.read(t)?;
+                    self.graph.add_constant(&t.name, tensor)
+                }
+            };
             self.scopes.define(&t.name, Slot::Value(v), "an initializer")?;
         }
         for s in &proto.sparse_initializer {
@@ -261,6 +274,13 @@ impl<'m> Importer<'m> {
         Ok(())
     }
 
+    /// `DequantizeLinear` computes with a byte what it does with part of one; others might not.
+    fn check_width(&self, v: ValueId, place: &str) -> Result<(), ImportError> {
+        let Some(ty) = self.narrow.get(&v) else { return Ok(()) };
+        let ty = format!("element type {ty} {place}, other than in DequantizeLinear,");
+        Err(ImportError::UnsupportedType { what: "tensor", name: shown(&self.graph.value(v).name), ty })
+    }
+
     fn node_name(&self, node: &NodeProto, index: usize) -> String {
         let own = if node.name.is_empty() { format!("{}_{index}", shown(&node.op_type)) } else { shown(&node.name) };
         let mut path: String = self.calls.iter().map(|f| format!("{}/", shown(&f.name))).collect();
@@ -284,6 +304,11 @@ impl<'m> Importer<'m> {
             });
         }
         let domain = domain(&node.domain);
+        if !(domain.is_empty() && node.op_type == "DequantizeLinear") {
+            for &v in inputs.iter().flatten() {
+                self.check_width(v, &format!("in node '{name}' ({})", shown(&node.op_type)))?;
+            }
+        }
         let opset = opsets.get(domain).copied();
         let result = if let Some(f) = self.functions.get(&(domain, &node.op_type, &node.overload)).copied() {
             if missing { Ok(Vec::new()) } else { self.call(f, node, name, &inputs) }

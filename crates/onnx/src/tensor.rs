@@ -80,6 +80,24 @@ impl<'a> TensorReader<'a> {
         TensorReader { limits, external, files: HashMap::new(), total: 0 }
     }
 
+    /// Integers of two or four bits, a byte for each, with the name of their type; `None` where `t` holds something else.
+    pub(crate) fn read_narrow(&mut self, t: &TensorProto) -> Result<Option<(Tensor, &'static str)>, ImportError> {
+        let Some(narrow) = Narrow::of(t.data_type) else { return Ok(None) };
+        let fail = |reason: String| ImportError::Tensor { tensor: shown(&t.name), reason };
+        let shape = self.shape(&t.dims).map_err(fail)?;
+        let size = numel(&shape).map_err(|e| fail(e.to_string()))?;
+        let packed = match (t.data_location, &t.raw_data) {
+            (0, Some(data)) if !data.is_empty() || size == 0 => data.clone(),
+            (0, _) => t.int32_data.iter().map(|&v| v as u8).collect(),
+            (1, _) => self.external(t)?,
+            (other, _) => return Err(fail(format!("unknown data location {other}"))),
+        };
+        narrow.check(size, packed.len()).map_err(fail)?;
+        self.account(size)?;
+        let tensor = Tensor::from_bytes(narrow.widened(), &shape, &narrow.unpack(&packed, size));
+        Ok(Some((tensor.map_err(|e| fail(e.to_string()))?, narrow.name)))
+    }
+
     /// The tensor, its bytes shared with the file where they are stored raw.
     pub(crate) fn read(&mut self, t: &TensorProto) -> Result<Tensor, ImportError> {
         let fail = |reason: String| ImportError::Tensor { tensor: shown(&t.name), reason };
@@ -169,6 +187,49 @@ impl<'a> TensorReader<'a> {
                 file.len()
             ))),
         }
+    }
+}
+
+/// A type of integers that are narrower than a byte, the first of a byte in its low bits.
+struct Narrow {
+    name: &'static str,
+    bits: usize,
+    signed: bool,
+}
+
+impl Narrow {
+    fn of(number: i32) -> Option<Narrow> {
+        let (name, bits, signed) = match number {
+            21 => ("uint4", 4, false),
+            22 => ("int4", 4, true),
+            25 => ("uint2", 2, false),
+            26 => ("int2", 2, true),
+            _ => return None,
+        };
+        Some(Narrow { name, bits, signed })
+    }
+
+    fn widened(&self) -> DType {
+        if self.signed { DType::I8 } else { DType::U8 }
+    }
+
+    fn check(&self, size: usize, found: usize) -> Result<(), String> {
+        let needed = size.div_ceil(8 / self.bits);
+        if needed == found {
+            return Ok(());
+        }
+        Err(format!("{size} elements of {} need {needed} bytes, but there are {found}", self.name))
+    }
+
+    fn unpack(&self, packed: &[u8], size: usize) -> Vec<u8> {
+        let above = 8 - self.bits;
+        let element = |byte: u8, i: usize| {
+            // To the top and back: the way back fills in the sign.
+            let top = byte << (above - i * self.bits);
+            if self.signed { (top as i8 >> above) as u8 } else { top >> above }
+        };
+        let each = 8 / self.bits;
+        packed.iter().flat_map(|&byte| (0..each).map(move |i| element(byte, i))).take(size).collect()
     }
 }
 

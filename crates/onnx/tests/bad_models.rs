@@ -46,7 +46,14 @@ fn unsupported_element_types() {
         (26, "int2"),
     ];
     for (number, name) in types {
-        let of_type = |name: &str| TensorProto { data_type: number, ..floats(name, &[2], &[1.0]) };
+        let byte = Some(bytes::Bytes::from_static(&[0]));
+        let dims = if name.ends_with('2') { vec![4] } else { vec![2] };
+        let of_type = |name: &str| TensorProto {
+            data_type: number,
+            dims: dims.clone(),
+            raw_data: byte.clone(),
+            ..floats(name, &[2], &[])
+        };
         let error = refused(with_tensor(of_type("w")), &["tensor 'w'", name, "not supported"]);
         assert!(matches!(error, ImportError::UnsupportedType { .. }), "{error}");
         let mut g = graph(vec![node("Identity", &["x"], &["y"])], Vec::new());
@@ -64,6 +71,44 @@ fn unsupported_element_types() {
     assert!(matches!(error, ImportError::Tensor { .. }), "{error}");
     let undefined = with(node("Cast", &["x"], &["y"]), int("to", 99));
     assert!(matches!(read_nodes(vec![undefined]).unwrap_err(), ImportError::Node { .. }));
+}
+
+/// Narrow integers are bytes here, which only `DequantizeLinear` takes for the same.
+#[test]
+fn integers_narrower_than_a_byte() {
+    let packed = |ty: i32, dims: &[i64], data: &'static [u8]| TensorProto {
+        data_type: ty,
+        raw_data: Some(bytes::Bytes::from_static(data)),
+        dims: dims.to_vec(),
+        ..floats("w", &[1], &[])
+    };
+    let reading = |t: TensorProto| {
+        let nodes = vec![node("DequantizeLinear", &["w", "s"], &["y"])];
+        read(&model(graph(nodes, vec![t, floats("s", &[], &[1.0])])))
+    };
+    let elements = |t: TensorProto| {
+        let g = reading(t).unwrap();
+        let (_, node) = g.nodes().find(|(_, n)| n.op.name() == "DequantizeLinear").unwrap();
+        g.constant(node.input(0).unwrap()).unwrap().to_i64s().unwrap()
+    };
+    assert_eq!(elements(packed(22, &[3], &[0x8f, 0x07])), [-1, -8, 7]);
+    assert_eq!(elements(packed(21, &[2, 2], &[0x8f, 0x07])), [15, 8, 7, 0]);
+    assert_eq!(elements(packed(26, &[5], &[0b1110_0100, 0b10])), [0, 1, -2, -1, -2]);
+    assert_eq!(elements(packed(25, &[4], &[0b1110_0100])), [0, 1, 2, 3]);
+    let typed = TensorProto { raw_data: None, int32_data: vec![0x8f, 0x07], ..packed(22, &[3], &[]) };
+    assert_eq!(elements(typed), [-1, -8, 7]);
+
+    refused(reading(packed(22, &[3], &[0x8f])), &["'w'", "3 elements of int4 need 2 bytes", "there are 1"]);
+    refused(reading(packed(26, &[1 << 40, 1 << 30], &[0])), &["'w'"]);
+    refused(reading(packed(25, &[-1], &[0])), &["'w'", "-1"]);
+    for (op, inputs) in [("QuantizeLinear", &["x", "s", "w"][..]), ("Reshape", &["w", "s"]), ("Add", &["x", "w"])] {
+        let g =
+            graph(vec![named("n", node(op, inputs, &["y"]))], vec![packed(22, &[2], &[0]), floats("s", &[], &[1.0])]);
+        refused(read(&model(g)), &["'w'", "int4", "'n'", "DequantizeLinear"]);
+    }
+    let mut g = graph(vec![node("Relu", &["x"], &["y"])], vec![packed(22, &[2], &[0])]);
+    g.output.push(value("w", 22, &[2]));
+    refused(read(&model(g)), &["'w'", "int4", "output"]);
 }
 
 #[test]
