@@ -73,7 +73,7 @@ fn evaluate(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
 
 /// A constant may be large where its inputs are, but a small file must not unfold into a large model.
 fn within_limit(cx: &PassCx<'_>, node: &Node, inputs: &[Option<&Tensor>]) -> Result<(), String> {
-    const GROWTH: usize = 4;
+    const GROWTH: usize = 8; // The bits of a byte.
     let given: usize = inputs.iter().flatten().map(|t| t.len()).sum();
     let limit = cx.options().fold_limit.max(given.saturating_mul(GROWTH));
     for &out in node.outputs.iter().flatten() {
