@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why a network could not be quantised.
+/// Why a network could not be made smaller.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,6 +20,20 @@ pub enum Error {
     /// The model has no layer that could be quantised.
     #[error("there is nothing to quantise: no convolution, Gemm or MatMul has constant f32 weights")]
     Nothing,
+    /// No weights can be stored in sixteen bits.
+    #[error("there is nothing to store in sixteen bits: {0}")]
+    NothingToHalve(String),
+    /// No weights can be stored in fewer bits.
+    #[error("there is nothing to store in fewer bits: {0}")]
+    NothingToCode(String),
+    /// A pattern for names of layers fits none.
+    #[error("no layer with weights is called '{pattern}'; there are {names}")]
+    NoSuchLayer {
+        /// The pattern.
+        pattern: String,
+        /// Names that there are, or some of them.
+        names: String,
+    },
     /// The calibration data does not serve.
     #[error("calibration data: {0}")]
     Data(String),

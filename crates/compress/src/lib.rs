@@ -29,20 +29,26 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod coding;
 mod error;
 mod fold;
+mod half;
 mod layers;
 mod measure;
 mod net;
 mod observe;
+mod opset;
 mod quantize;
 mod range;
 mod report;
+mod rewrite;
 mod search;
 mod weights;
 mod write;
 
+pub use coding::{CodeOptions, CodeReport, CodedLayer, CodedModel, Coding, Shared, Threshold, Values, code_weights};
 pub use error::{Error, Result};
+pub use half::{HalfFormat, HalfReport, HalfTensor, Halved, to_half};
 pub use quantize::{Bound, Options, Quantized, quantize};
 pub use range::{Histogram, Method, Parameters, Range};
 pub use report::{Accuracy, LayerReport, OutputError, Report};

@@ -52,6 +52,8 @@ pub struct Comparison {
     /// For each of the values that were asked for.
     pub values: Vec<Sums>,
     pub accuracy: Option<Accuracy>,
+    /// How many there were.
+    pub samples: usize,
 }
 
 impl Comparison {
@@ -85,6 +87,7 @@ impl Subject<'_> {
         let outputs: Vec<String> = self.float.graph.output.iter().map(|o| o.name.clone()).collect();
         let mut sums = vec![Sums::default(); outputs.len() + values.len()];
         let mut accuracy = Accuracy::default();
+        let mut samples = 0;
         let of = batches.min(self.samples.batches());
         for i in 0..of {
             let batch = batch(self.samples, i, &inputs)?;
@@ -93,6 +96,7 @@ impl Subject<'_> {
             for (name, sums) in outputs.iter().chain(values).zip(&mut sums) {
                 sums.add(&numbers(&bytes, name)?, &numbers(&float, name)?);
             }
+            samples += batch.samples;
             if let Some(labels) = self.labels {
                 let end = (accuracy.samples + batch.samples).min(labels.len());
                 let labels = &labels[accuracy.samples.min(end)..end];
@@ -104,7 +108,7 @@ impl Subject<'_> {
         }
         let values = sums.split_off(outputs.len());
         let outputs = outputs.iter().zip(sums).map(|(name, s)| s.error(name)).collect();
-        Ok(Comparison { outputs, values, accuracy: self.labels.map(|_| accuracy) })
+        Ok(Comparison { outputs, values, accuracy: self.labels.map(|_| accuracy), samples })
     }
 }
 

@@ -11,6 +11,11 @@ pub const FLOAT: i32 = 1;
 pub const UINT8: i32 = 2;
 pub const INT8: i32 = 3;
 pub const INT32: i32 = 6;
+pub const INT64: i32 = 7;
+pub const FLOAT16: i32 = 10;
+pub const BFLOAT16: i32 = 16;
+pub const INT4: i32 = 22;
+pub const INT2: i32 = 26;
 
 /// A decoded model.
 #[derive(Clone)]
@@ -34,6 +39,12 @@ impl Net {
         Net { model: ModelProto::default(), graph }
     }
 
+    /// Gives such a graph an operator set.
+    #[cfg(test)]
+    pub fn import_opset(&mut self, version: i64) {
+        self.model.opset_import = vec![OperatorSetIdProto { domain: String::new(), version }];
+    }
+
     /// The bytes of a file.
     pub fn encode(&self) -> Vec<u8> {
         ModelProto { graph: Some(self.graph.clone()), ..self.model.clone() }.encode_to_vec()
@@ -43,6 +54,24 @@ impl Net {
     pub fn opset(&self) -> i64 {
         let own = |o: &&OperatorSetIdProto| matches!(o.domain.as_str(), "" | "ai.onnx");
         self.model.opset_import.iter().find(own).map_or(0, |o| o.version)
+    }
+
+    /// Says that the model is of that version of ONNX's own operator set.
+    pub fn set_opset(&mut self, version: i64) {
+        let own = |o: &&mut OperatorSetIdProto| matches!(o.domain.as_str(), "" | "ai.onnx");
+        if let Some(set) = self.model.opset_import.iter_mut().find(own) {
+            set.version = version;
+        }
+    }
+
+    /// Whether the model has functions of its own.
+    pub fn has_functions(&self) -> bool {
+        !self.model.functions.is_empty()
+    }
+
+    /// Says that the file uses what came with that version of the format.
+    pub fn need_format(&mut self, version: i64) {
+        self.model.ir_version = self.model.ir_version.max(version);
     }
 
     /// The file with these values as outputs beside its own.
@@ -144,11 +173,16 @@ impl<'a> Index<'a> {
 
     /// The constant of that name, also by way of `Identity`.
     pub fn constant(&self, name: &str) -> Option<&'a TensorProto> {
+        self.source(name).map(|(_, tensor)| tensor)
+    }
+
+    /// The constant behind a name, with the name it has itself.
+    pub fn source(&self, name: &str) -> Option<(&'a str, &'a TensorProto)> {
         let mut name = name;
         // A circle of them is not possible in a graph that was opened; a bound costs nothing.
         for _ in 0..64 {
-            if let Some(t) = self.constants.get(name) {
-                return Some(t);
+            if let Some((name, t)) = self.constants.get_key_value(name) {
+                return Some((name, t));
             }
             let node = &self.graph.node[self.maker(name)?];
             match (&*node.op_type, &node.input[..]) {

@@ -140,15 +140,21 @@ fn check(samples: &dyn Samples, options: &Options) -> Result<()> {
 }
 
 fn check_model(net: &Net) -> Result<()> {
+    refuse_quantised(net)?;
+    match net.opset() {
+        old if old < OPSET => Err(Error::Opset(old)),
+        _ => Ok(()),
+    }
+}
+
+/// Fails where the model has nodes about integers that stand for numbers.
+pub fn refuse_quantised(net: &Net) -> Result<()> {
     const INTEGERS: [&str; 6] =
         ["QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"];
     if let Some(node) = net.graph.node.iter().find(|n| INTEGERS.contains(&&*n.op_type)) {
         return Err(Error::AlreadyQuantised(title(node).into()));
     }
-    match net.opset() {
-        old if old < OPSET => Err(Error::Opset(old)),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// What calibrating found.

@@ -166,7 +166,7 @@ impl Row {
 
 /// To the nearest whole number, to the even one of two; for numbers of up to 22 bits. Added to so large a number, `x` loses
 /// its fraction and is left in the low bits: faster than asking the library where the instruction set has no rounding.
-fn round(x: f32) -> i32 {
+pub fn round(x: f32) -> i32 {
     const LARGE: f32 = 1.5 * (1 << 23) as f32;
     (x + LARGE).to_bits() as i32 - LARGE.to_bits() as i32
 }
