@@ -2,9 +2,10 @@
 
 mod quantize;
 mod values;
+mod weights;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-pub use quantize::{MethodArg, QuantizeArgs};
+pub use quantize::{MethodArg, QuantizeArgs, SampleArgs};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use values::{
     parse_calibration, parse_count, parse_extent, parse_isa, parse_limit, parse_set, parse_shape, parse_tolerance,
     parse_tuning,
 };
+pub use weights::{BinarizeArgs, ConvertArgs, LowbitArgs, SharedArg, TernarizeArgs, ThresholdArg, WeightArgs};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -65,6 +67,14 @@ pub enum Command {
     Eval(EvalArgs),
     /// Make a model compute with bytes, calibrated on data
     Quantize(QuantizeArgs),
+    /// Store weights in half precision
+    Convert(ConvertArgs),
+    /// Store weights in 2 to 8 bits
+    Lowbit(LowbitArgs),
+    /// Make weights -1, 0 and 1 times a scale
+    Ternarize(TernarizeArgs),
+    /// Make weights -1 and 1 times a scale
+    Binarize(BinarizeArgs),
     /// The graph before and after optimisation
     Optimize(OptimizeArgs),
     /// Classify real images with a small network that comes with the command

@@ -32,6 +32,10 @@ fn main() -> ExitCode {
         Some(Command::Compare(a)) => commands::compare::run(a, &console),
         Some(Command::Eval(a)) => commands::eval::run(a, &console),
         Some(Command::Quantize(a)) => commands::quantize::run(a, &console),
+        Some(Command::Convert(a)) => commands::convert::run(a, &console),
+        Some(Command::Lowbit(a)) => commands::weights::lowbit(a, &console),
+        Some(Command::Ternarize(a)) => commands::weights::ternarize(a, &console),
+        Some(Command::Binarize(a)) => commands::weights::binarize(a, &console),
         Some(Command::Optimize(a)) => commands::optimize::run(a, &console),
         Some(Command::Demo(a)) => commands::demo::run(a, &console),
     };

@@ -9,14 +9,28 @@ use tempfile::tempdir;
 fn no_arguments_give_an_overview() {
     let (text, errors) = expect::<&str>(0, &[]);
     assert!(text.contains("paring demo") && text.contains("--json") && errors.is_empty());
-    assert!(json(0, &["--json"])["commands"].as_array().is_some_and(|c| c.len() == 9));
+    assert!(json(0, &["--json"])["commands"].as_array().is_some_and(|c| c.len() == 12));
 }
 
 #[test]
 fn help_of_every_command_has_its_status() {
-    for command in ["inspect", "run", "bench", "explain", "compare", "eval", "optimize", "quantize", "demo"] {
+    let plain = ["inspect", "convert"];
+    let engine = [
+        "run",
+        "bench",
+        "explain",
+        "compare",
+        "eval",
+        "optimize",
+        "quantize",
+        "lowbit",
+        "ternarize",
+        "binarize",
+        "demo",
+    ];
+    for command in plain.into_iter().chain(engine) {
         let (text, _) = expect(0, &[command, "--help"]);
-        assert!(text.contains("--threads") || command == "inspect", "{command}");
+        assert!(text.contains("--threads") || plain.contains(&command), "{command}");
     }
     assert!(expect(0, &["--help"]).0.contains("Exit status"));
 }

@@ -40,15 +40,6 @@ pub struct QuantizeArgs {
     /// Leave biases as they are, rather than make up for the mean error of rounded weights
     #[arg(long)]
     pub no_bias_correction: bool,
-    /// Only the first N samples
-    #[arg(long, value_name = "N", default_value = "512", value_parser = parse_count)]
-    pub limit_images: usize,
-    /// Samples per run [default: what the model fixes, else 1]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
-    pub batch: Option<usize>,
-    /// Classes of the samples (.npy or .npz): reports accuracy
-    #[arg(long, value_name = "FILE")]
-    pub labels: Option<PathBuf>,
     /// Keep layers in f32 until no more than these points of top-1 accuracy are lost
     #[arg(long, value_name = "POINTS", requires = "labels", conflicts_with = "min_sqnr")]
     pub max_drop: Option<f64>,
@@ -59,9 +50,25 @@ pub struct QuantizeArgs {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     #[command(flatten)]
-    pub image: ImageArgs,
+    pub samples: SampleArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// Options of typical inputs.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SampleArgs {
+    /// Only the first N samples
+    #[arg(long, value_name = "N", default_value = "512", value_parser = parse_count)]
+    pub limit_images: usize,
+    /// Samples per run [default: what the model fixes, else 1]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub batch: Option<usize>,
+    /// Classes of the samples (.npy or .npz): reports accuracy
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub image: ImageArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

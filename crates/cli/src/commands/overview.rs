@@ -12,6 +12,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("paring compare A B", "whether two models, or recorded outputs, agree"),
     ("paring eval MODEL --data X --labels Y", "accuracy on a data set"),
     ("paring quantize MODEL --calibration X -o Q", "a model that computes with bytes"),
+    ("paring convert MODEL --fp16 -o H", "the same model with weights in half precision"),
+    ("paring lowbit MODEL --bits 4 -o W", "the same model with weights of few bits"),
+    ("paring ternarize MODEL -o T", "weights of -1, 0 and 1; binarize has two"),
     ("paring optimize MODEL --dump", "the graph before and after optimisation"),
 ];
 

@@ -1,17 +1,16 @@
 //! `paring quantize`: a model of `f32` becomes one of bytes.
 
-mod data;
 mod page;
 mod report;
 
 use crate::args::{MethodArg, QuantizeArgs};
-use crate::compute::{self, Watchdog, images};
+use crate::commands::compress::{Bars, failure};
+use crate::compute::calibration::Calibration;
+use crate::compute::{self, Watchdog};
 use crate::data::{read_file, write};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::Console;
-use data::Calibration;
-use indicatif::ProgressBar;
-use paring_compress::{Bound, Error, Method, Options, Progress, Quantized, Report, quantize};
+use paring_compress::{Bound, Method, Options, Quantized, Report, quantize};
 
 pub fn run(args: &QuantizeArgs, console: &Console) -> Result<Exit> {
     let _watchdog = Watchdog::start(args.engine.model.time_limit());
@@ -20,13 +19,13 @@ pub fn run(args: &QuantizeArgs, console: &Console) -> Result<Exit> {
     let limit = compute::data_limit(&args.engine.model);
     let bytes = read_file(&args.model_file, limit)?;
     let (model, _) = compute::open(&args.model_file, &args.engine.model)?;
-    let samples = Calibration::open(args, model.inputs(), limit)?;
+    let samples = Calibration::open(&args.calibration, &args.samples, model.inputs(), limit)?;
     drop(model);
     let options = options(args, &samples, limit)?;
-    let mut bars = Bars { console, now: None };
+    let mut bars = Bars::new(console);
     let made = quantize(bytes, &samples, &options, &mut |p| bars.show(p));
     bars.end();
-    let Quantized { model, report, .. } = made.map_err(|e| failure(e, args))?;
+    let Quantized { model, report, .. } = made.map_err(|e| failure(e, &args.model_file, Some(&args.calibration)))?;
     write::write_bytes(&args.output, &model)?;
     if let Some(file) = &args.html {
         write::write_bytes(file, page::page(args, &report).as_bytes())?;
@@ -51,51 +50,9 @@ fn options(args: &QuantizeArgs, samples: &Calibration<'_>, limit: usize) -> Resu
         return Err(Failure::usage(format!("a bound of {b} is none")));
     }
     o.bound = args.max_drop.map(Bound::Drop).or(args.min_sqnr.map(Bound::Sqnr));
-    if let Some(file) = &args.labels {
-        let labels = images::read_labels(file, limit)?;
-        if labels.len() != samples.count() {
-            return Err(Failure::usage(format!("{} samples, but {} labels", samples.count(), labels.len())));
-        }
-        o.labels = Some(labels);
-    }
+    o.labels = samples.labels(&args.samples, limit)?;
     o.run = compute::options(&args.engine);
     Ok(o)
-}
-
-fn failure(e: Error, args: &QuantizeArgs) -> Failure {
-    let exit = match e {
-        Error::Model(e) => return Failure::from(e).within(args.model_file.display()),
-        Error::Opset(_) => Exit::Unsupported,
-        Error::Bound => Exit::Failure,
-        Error::Data(why) => return Failure::usage(format!("{}: {why}", args.calibration.display())),
-        _ => Exit::Usage,
-    };
-    Failure::new(exit, e.to_string())
-}
-
-/// A bar for each step of the work.
-struct Bars<'a> {
-    console: &'a Console,
-    now: Option<(&'static str, ProgressBar)>,
-}
-
-impl Bars<'_> {
-    fn show(&mut self, p: Progress) {
-        if self.now.as_ref().is_none_or(|(step, _)| *step != p.step) {
-            self.end();
-            self.now = Some((p.step, self.console.progress(p.of as u64, p.step)));
-        }
-        if let Some((_, bar)) = &self.now {
-            bar.set_length(p.of as u64);
-            bar.set_position(p.done as u64);
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some((_, bar)) = self.now.take() {
-            bar.finish_and_clear();
-        }
-    }
 }
 
 /// Layers that compute with bytes, of all with weights.

@@ -1,7 +1,7 @@
 //! Calibration data: arrays, or a folder of images.
 
-use crate::args::QuantizeArgs;
-use crate::compute::images::{Batches, Images, Pixels};
+use crate::args::SampleArgs;
+use crate::compute::images::{self, Batches, Images, Pixels};
 use crate::data::{self, Kind, image};
 use crate::exit::{Context, Failure, Result};
 use paring::{DimInfo, IoInfo, Tensor};
@@ -19,22 +19,22 @@ enum Source<'a> {
     /// For each input an array.
     Arrays(Vec<Images>),
     /// Pictures for the only input.
-    Folder { files: Vec<PathBuf>, target: image::Target, args: &'a QuantizeArgs, limit: usize },
+    Folder { files: Vec<PathBuf>, target: image::Target, args: &'a SampleArgs, limit: usize },
 }
 
 impl<'a> Calibration<'a> {
-    pub fn open(args: &'a QuantizeArgs, inputs: &[IoInfo], limit: usize) -> Result<Calibration<'a>> {
+    /// The samples in `path` for these inputs.
+    pub fn open(path: &Path, args: &'a SampleArgs, inputs: &[IoInfo], limit: usize) -> Result<Calibration<'a>> {
         let Some(first) = inputs.first() else {
             return Err(Failure::usage("the model has no inputs, so there is nothing to calibrate"));
         };
-        let path = &args.calibration;
         let (source, count) = if path.is_dir() {
             let target = target(inputs, args)?;
             let files = pictures(path)?;
             let count = files.len();
             (Source::Folder { files, target, args, limit }, count)
         } else {
-            let arrays = arrays(args, inputs, limit)?;
+            let arrays = arrays(path, args, inputs, limit)?;
             let count = arrays[0].count;
             if let Some(other) = arrays.iter().find(|a| a.count != count) {
                 return Err(Failure::usage(format!("{}: {count} samples, and {}", path.display(), other.count)));
@@ -46,9 +46,14 @@ impl<'a> Calibration<'a> {
         Ok(Calibration { source, count, plan })
     }
 
-    /// Samples there are, those beyond the limit included.
-    pub fn count(&self) -> usize {
-        self.count
+    /// The class of each sample, where they were given.
+    pub fn labels(&self, args: &SampleArgs, limit: usize) -> Result<Option<Vec<i64>>> {
+        let Some(file) = &args.labels else { return Ok(None) };
+        let labels = images::read_labels(file, limit)?;
+        if labels.len() != self.count {
+            return Err(Failure::usage(format!("{} samples, but {} labels", self.count, labels.len())));
+        }
+        Ok(Some(labels))
     }
 
     fn inputs(&self, first: usize, used: usize) -> Result<Vec<Tensor>> {
@@ -76,8 +81,7 @@ impl Samples for Calibration<'_> {
     }
 }
 
-fn arrays(args: &QuantizeArgs, inputs: &[IoInfo], limit: usize) -> Result<Vec<Images>> {
-    let path = &args.calibration;
+fn arrays(path: &Path, args: &SampleArgs, inputs: &[IoInfo], limit: usize) -> Result<Vec<Images>> {
     let pixels = Pixels { mean: &args.image.mean, std: &args.image.std, raw: args.image.raw };
     if !matches!(Kind::of(path)?, Kind::Npy | Kind::Npz) {
         return Err(Failure::usage(format!("{}: expected .npy, .npz or a folder of images", path.display())));
@@ -95,7 +99,7 @@ fn arrays(args: &QuantizeArgs, inputs: &[IoInfo], limit: usize) -> Result<Vec<Im
     inputs.iter().map(find).collect()
 }
 
-fn target(inputs: &[IoInfo], args: &QuantizeArgs) -> Result<image::Target> {
+fn target(inputs: &[IoInfo], args: &SampleArgs) -> Result<image::Target> {
     let [info] = inputs else {
         return Err(Failure::usage(format!("images are for a model of one input, this one has {}", inputs.len())));
     };

@@ -1,5 +1,6 @@
 //! From arguments to models, sessions and their inputs.
 
+pub mod calibration;
 pub mod images;
 pub mod inputs;
 mod watchdog;

@@ -1,7 +1,8 @@
 //! What quantisation did, as a page.
 
-use super::{quantised, report::decibel, report::kind};
+use super::{quantised, report::kind};
 use crate::args::QuantizeArgs;
+use crate::commands::compress::decibel;
 use crate::html::{document, escape};
 use crate::output::bytes;
 use paring_compress::{LayerReport, Report};

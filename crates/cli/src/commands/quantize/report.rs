@@ -2,10 +2,11 @@
 
 use super::quantised;
 use crate::args::QuantizeArgs;
+use crate::commands::compress::{accuracy, decibel, output, sizes};
 use crate::exit::Result;
-use crate::output::{Console, Ink, bytes};
+use crate::output::{Console, Ink};
 use crate::table::{Grid, Side};
-use paring_compress::{LayerReport, OutputError, Report};
+use paring_compress::{LayerReport, Report};
 use serde_json::{Value, json};
 
 pub fn report(args: &QuantizeArgs, report: &Report, console: &Console) -> Result<()> {
@@ -19,12 +20,7 @@ pub fn report(args: &QuantizeArgs, report: &Report, console: &Console) -> Result
             "{bytes_layers} of {all} layers with weights and {} other nodes compute with bytes",
             report.other_nodes
         ),
-        format!(
-            "size    {} -> {}  ({:.2} times smaller)",
-            bytes(report.bytes_before as u64),
-            bytes(report.bytes_after as u64),
-            report.bytes_before as f64 / report.bytes_after.max(1) as f64
-        ),
+        format!("size    {}", sizes(report.bytes_before, report.bytes_after)),
         format!(
             "time    {:.3} -> {:.3} ms on one thread  ({:.2} times as fast)",
             report.ms_before,
@@ -33,22 +29,9 @@ pub fn report(args: &QuantizeArgs, report: &Report, console: &Console) -> Result
         ),
     ];
     lines.extend(report.outputs.iter().map(output));
-    if let Some(a) = report.accuracy {
-        let percent = |n: usize| format!("{:.2} %", 100.0 * n as f64 / a.samples.max(1) as f64);
-        lines.push(format!("top-1   {} -> {} of {} samples", percent(a.float), percent(a.quantized), a.samples));
-    }
+    lines.extend(report.accuracy.map(accuracy));
     lines.push(format!("wrote {}", console.paint(Ink::Bold, &args.output.display().to_string())));
     console.print(&lines.join("\n"))
-}
-
-fn output(o: &OutputError) -> String {
-    let cosine = o.cosine.map_or("no cosine".into(), |c| format!("cosine {c:.6}"));
-    format!("error   {}: {cosine}, signal to noise {} dB, at most {:.3e}", o.name, decibel(o.sqnr_db), o.max_abs)
-}
-
-/// Decibels, where there are any.
-pub fn decibel(x: Option<f64>) -> String {
-    x.map_or("-".into(), |x| format!("{x:.1}"))
 }
 
 fn table(report: &Report, console: &Console) -> String {
