@@ -1,4 +1,4 @@
-//! Makes trained networks smaller and faster: quantisation after training.
+//! Makes trained networks smaller and faster: quantisation after training, and weights of few bits.
 //!
 //! [`quantize`] takes an ONNX model of `f32` and data to calibrate with, and makes the same model in eight-bit integers,
 //! written as ONNX files write such (`QuantizeLinear` and `DequantizeLinear` around what stays as it was), so that any
@@ -26,10 +26,24 @@
 //! std::fs::write("net_int8.onnx", &quantized.model)?;
 //! # Ok(()) }
 //! ```
+//!
+//! [`code_weights`] and [`to_half`] need no data, and leave the arithmetic alone: they store weights in fewer bits, which
+//! standard operators in the file make `f32` again.
+//!
+//! ```no_run
+//! use paring_compress::{CodeOptions, Coding, code_weights};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = std::fs::read("net.onnx")?;
+//! let coded = code_weights(model, &CodeOptions::new(Coding::uniform(4)), None, &mut |_| {})?;
+//! std::fs::write("net_w4.onnx", &coded.model)?;
+//! # Ok(()) }
+//! ```
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod coding;
+mod equalize;
 mod error;
 mod fold;
 mod half;

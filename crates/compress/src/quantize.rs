@@ -1,5 +1,6 @@
 //! From a model of `f32` to one of bytes.
 
+use crate::equalize::equalize;
 use crate::fold::fold_batch_norms;
 use crate::layers::{Choice, Layer, candidates};
 use crate::measure::{Comparison, Subject, decibel, time};
@@ -31,6 +32,8 @@ pub struct Options {
     pub full_range: bool,
     /// Let biases make up for the mean error of rounded weights.
     pub bias_correction: bool,
+    /// Bring the channels between layers to the same range first.
+    pub equalize: bool,
     /// What may be lost at most; layers stay in `f32` until that holds.
     pub bound: Option<Bound>,
     /// The class of each sample, for accuracy.
@@ -46,6 +49,7 @@ impl Default for Options {
             search_scales: true,
             full_range: false,
             bias_correction: true,
+            equalize: false,
             bound: None,
             labels: None,
             run: paring::Options::default(),
@@ -88,6 +92,7 @@ pub fn quantize(
     let mut net = Net::decode(bytes.clone())?;
     check_model(&net)?;
     fold_batch_norms(&mut net);
+    let equalized = if options.equalize { equalize(&mut net) } else { 0 };
     let index = Index::of(&net.graph);
     let layers = candidates(&net.graph, &index);
     if !layers.iter().any(|l| l.weights.is_some()) {
@@ -112,6 +117,7 @@ pub fn quantize(
     let report = Report {
         method: options.method,
         samples: ranges.samples,
+        equalized,
         layers: plan.layer_reports(&made, &found, &kept),
         other_nodes: layers.iter().zip(&made.choice.layers).filter(|(l, c)| **c && l.weights.is_none()).count(),
         outputs: found.outputs,

@@ -58,6 +58,8 @@ pub struct Report {
     pub method: Method,
     /// Samples that were seen.
     pub samples: usize,
+    /// Pairs of layers between which channels were brought to the same range.
+    pub equalized: usize,
     /// Layers with weights, in the order of the file.
     pub layers: Vec<LayerReport>,
     /// Other nodes that compute with bytes.

@@ -49,6 +49,10 @@ pub struct QuantizeArgs {
     /// Write the report as a page that needs no network
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// First bring the channels between layers to the same range, where nothing but Relu, LeakyRelu, PRelu and pooling is
+    /// between them
+    #[arg(long)]
+    pub equalize: bool,
     #[command(flatten)]
     pub samples: SampleArgs,
     #[command(flatten)]

@@ -45,6 +45,7 @@ fn options(args: &QuantizeArgs, samples: &Calibration<'_>, limit: usize) -> Resu
     o.search_scales = !args.cover_weights;
     o.full_range = args.full_range;
     o.bias_correction = !args.no_bias_correction;
+    o.equalize = args.equalize;
     let bound = args.max_drop.or(args.min_sqnr);
     if let Some(b) = bound.filter(|b| !b.is_finite()) {
         return Err(Failure::usage(format!("a bound of {b} is none")));

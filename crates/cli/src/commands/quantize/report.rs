@@ -28,6 +28,9 @@ pub fn report(args: &QuantizeArgs, report: &Report, console: &Console) -> Result
             report.ms_before / report.ms_after.max(1e-9)
         ),
     ];
+    if args.equalize {
+        lines.push(format!("channels between {} pairs of layers were brought to the same range", report.equalized));
+    }
     lines.extend(report.outputs.iter().map(output));
     lines.extend(report.accuracy.map(accuracy));
     lines.push(format!("wrote {}", console.paint(Ink::Bold, &args.output.display().to_string())));
