@@ -132,6 +132,33 @@ fn four_bits_are_onnx_s_own_where_the_network_allows_it() {
 }
 
 #[test]
+fn layers_run_as_those_in_f32_do() {
+    let kernels = |model: &[u8]| -> Vec<(String, String)> {
+        let model = Model::from_bytes(model).unwrap();
+        let explained = model.explain(&run(), &[("input", &[1, 1, SIDE, SIDE])]).unwrap();
+        explained.layers.into_iter().map(|l| (l.name, l.chosen)).filter(|(_, k)| !k.starts_with("reorder")).collect()
+    };
+    let slow = |kernels: &[(String, String)]| kernels.iter().filter(|(_, k)| k.contains("reference")).count();
+    assert_eq!(slow(&kernels(&net())), 0);
+    let codings = [
+        Coding::uniform(8),
+        Coding::uniform(4),
+        Coding::uniform(3),
+        Coding { group: Some(64), ..Coding::uniform(4) },
+        Values::Codebook { bits: 5, shared: Shared::Layer }.into(),
+        Values::Codebook { bits: 2, shared: Shared::Channel }.into(),
+        Values::Ternary { threshold: Threshold::Exact, whole: true }.into(),
+        Values::Binary.into(),
+    ];
+    for coding in codings {
+        let found = kernels(&coded(&options(coding)).model);
+        assert_eq!(slow(&found), 0, "{coding:?}: {found:?}");
+    }
+    let found = kernels(&to_half(net(), HalfFormat::F16).unwrap().model);
+    assert_eq!(slow(&found), 0, "{found:?}");
+}
+
+#[test]
 fn codebooks_are_better_at_the_same_bits() {
     for bits in [2, 3, 4] {
         let uniform = coded(&options(Coding::uniform(bits))).report;

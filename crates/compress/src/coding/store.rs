@@ -28,8 +28,8 @@ pub fn store(
     let mut store = Store { rewriter, name, coded, opset, place: Place::of(dims, weights, coded), bytes: 0 };
     store.rewriter.remove(name);
     let mut value = store.values(weights);
-    if store.place.grouped {
-        value = store.ungroup(&value, dims, weights);
+    if store.place.rows {
+        value = store.join(&value, dims, weights);
     }
     store.rewriter.rename(&value, name);
     store.bytes
@@ -40,18 +40,21 @@ struct Place {
     shape: Vec<usize>,
     /// `None` where there is one row.
     axis: Option<usize>,
-    /// Whether rows are in groups, and so one below the other.
-    grouped: bool,
+    /// Whether rows are one below the other, rather than where they lie in the weights.
+    rows: bool,
 }
 
 impl Place {
     fn of(dims: &[usize], weights: &Weights, coded: &Coded) -> Place {
         let cut = coded.cut;
-        if cut.groups > 1 {
-            return Place { shape: vec![cut.rows(), cut.row], axis: Some(0), grouped: true };
+        // With a reshape in between, runtimes fold the weights of a convolution; read directly, they are taken for those of a
+        // layer of bytes, whose inputs would have to be bytes too.
+        let window = weights.input_axis.is_some() && matches!(coded.book, Book::Grid | Book::Odd);
+        if cut.groups > 1 || window {
+            return Place { shape: vec![cut.rows(), cut.row], axis: Some(0), rows: true };
         }
         let axis = (cut.rows() == weights.form.channels).then_some(weights.axis);
-        Place { shape: dims.to_vec(), axis, grouped: false }
+        Place { shape: dims.to_vec(), axis, rows: false }
     }
 
     /// The shape of something for each row that goes with all weights of the row.
@@ -109,7 +112,7 @@ impl Store<'_> {
 
     /// The codes as they lie in the file; rows of groups are filled up.
     fn codes(&self, weights: &Weights) -> Vec<i8> {
-        if !self.place.grouped {
+        if !self.place.rows {
             return in_place(&self.coded.codes, &weights.form);
         }
         let cut = self.coded.cut;
@@ -176,11 +179,14 @@ impl Store<'_> {
         if filled > codes.len() { self.slice(&fields, 0, codes.len()) } else { fields }
     }
 
-    /// Groups one after the other, without what fills the last of them up, and in the shape of the weights.
-    fn ungroup(&mut self, value: &str, dims: &[usize], weights: &Weights) -> String {
+    /// Rows one after the other, without what fills the last of them up, and in the shape of the weights.
+    fn join(&mut self, value: &str, dims: &[usize], weights: &Weights) -> String {
         let cut = self.coded.cut;
-        let channels = self.shape(&[cut.parts, cut.groups * cut.row]);
-        let mut value = self.node("Reshape", &[value, &channels], &[], "rows");
+        let mut value = value.to_owned();
+        if cut.groups > 1 {
+            let channels = self.shape(&[cut.parts, cut.groups * cut.row]);
+            value = self.node("Reshape", &[&value, &channels], &[], "rows");
+        }
         if cut.groups * cut.row > cut.part {
             value = self.slice(&value, 1, cut.part);
         }
