@@ -280,6 +280,19 @@ impl Builder<'_> {
         from: ValueIx,
         to: ValueIx,
     ) -> Result<(), PlanError> {
+        let rank = self.low.values[from].operand.shape.len();
+        let per_channel = |e: &EpiOp| e.input().is_some() && !matches!(e, EpiOp::Residual { .. });
+        // Operands of channels run along the last axis of what the step becomes: others stay apart from it.
+        if channel_axis(op, rank) + 1 < rank
+            && let [next, after @ ..] = &rest[..]
+            && rest.iter().any(per_channel)
+        {
+            let (next, after) = (*next, after.to_vec());
+            let between = Operand { constant: None, ..self.low.values[to].operand.clone() };
+            let between = self.add(between, Origin::Node);
+            self.separate_step(name, op, step, vec![], inputs, from, between)?;
+            return self.separate_step(name, op, next, after, inputs, between, to);
+        }
         let mut new_inputs = vec![Some(from)];
         let new_op = match step {
             EpiOp::Act(a) => Op::Activation(a),

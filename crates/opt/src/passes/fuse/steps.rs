@@ -68,8 +68,8 @@ pub fn max_pool(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
     let Op::Pool(attrs) = &node.op else { return None };
     let x = node.input(0)?;
     let (on, before) = cx.made_by(x)?;
-    // Kernels that read quantised values and signs do not pool.
-    let reads_numbers = before.input(0).is_some_and(|x| cx.is_f32(x));
+    // Kernels that read quantised operands and signs do not pool.
+    let reads_numbers = before.inputs.iter().flatten().all(|&v| cx.graph().ty(v).quant.is_none());
     let fits = *attrs == PoolAttrs::halving() && node.outputs.iter().flatten().count() == 1 && reads_numbers;
     if !fits || !matches!(before.op, Op::Conv(_)) || before.pools() || !cx.is_f32(x) || !node.epilogue.is_empty() {
         return None;

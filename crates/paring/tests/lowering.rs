@@ -1,0 +1,74 @@
+//! Graphs whose nodes are cut in several steps, or run on other operands than they were written with.
+
+mod common;
+
+use common::single;
+use paring::{Model, Options, Tensor, graph::Graph};
+
+const CONV: &str = "Conv(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
+
+const POINTWISE: &str = "Conv(kernel: [1, 1], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
+
+fn outputs(text: &str, inputs: &[Tensor], options: &Options) -> (Vec<f32>, Vec<String>) {
+    let graph = Graph::parse(&format!("graph \"t\" {{\n{text}\n}}")).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let model = Model::from_graph(graph).unwrap();
+    let mut session = model.session(options).unwrap();
+    for (i, t) in inputs.iter().enumerate() {
+        session.input_mut::<f32>(i).unwrap().copy_from_slice(&t.elements::<f32>().unwrap());
+    }
+    session.run().unwrap();
+    let kernels = model.explain(options, &[]).unwrap().layers.into_iter().map(|l| l.chosen).collect();
+    (session.output::<f32>(0).unwrap().to_vec(), kernels)
+}
+
+fn numbers(shape: &[usize], seed: usize) -> Tensor {
+    let n = shape.iter().product();
+    let all: Vec<f32> = (0..n).map(|i: usize| ((i * 7919 + seed * 31) % 199) as f32 / 100.0 - 1.0).collect();
+    Tensor::new(shape, &all).unwrap()
+}
+
+/// The optimised graph gives what the one that was written does, and no layer falls back on reference kernels.
+fn holds(text: &str, inputs: &[Tensor]) {
+    let (found, kernels) = outputs(text, inputs, &single());
+    let (expected, _) = outputs(text, inputs, &single().with_optimize(false));
+    let rms = (expected.iter().map(|e| e * e).sum::<f32>() / expected.len() as f32).sqrt();
+    let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(rms > 0.0 && worst <= 1e-4 * rms, "{worst} of {rms}: {kernels:?}");
+    assert!(kernels.iter().all(|k| !k.contains("reference")), "{kernels:?}");
+}
+
+#[test]
+fn operands_of_channels_stay_along_channels() {
+    // Weights that are known only while running: nothing is folded into them, and kernels fuse next to nothing.
+    let text = format!(
+        "input %x: f32[2, 3, 6, 5]
+         input %w: f32[4, 3, 3, 3]
+         const %g: f32[4] = [0.5, 1.5, 2.0, -1.0]
+         const %b: f32[4] = [0.1, -0.2, 0.3, 0.4]
+         const %v: f32[4] = [1.0, 2.0, 0.5, 4.0]
+         const %s: f32[4, 1, 1] = [0.1, 0.2, 0.3, 0.4]
+         %c = {CONV}(%x, %w)
+         %n = BatchNorm(epsilon: 1e-5)(%c, %g, %b, %b, %v)
+         %p = Binary(PRelu)(%n, %s)
+         %o = BatchNorm(epsilon: 1e-5)(%p, %g, %b, %b, %v)
+         output \"o\" = %o"
+    );
+    holds(&text, &[numbers(&[2, 3, 6, 5], 1), numbers(&[4, 3, 3, 3], 2)]);
+}
+
+#[test]
+fn pooling_stays_apart_from_layers_of_quantised_operands() {
+    let text = format!(
+        "input %x: f32[1, 16, 8, 8]
+         const %q: i8[24, 16, 1, 1] = random 3
+         const %s: f32[24] = splat 0.01
+         const %z: i8[24] = splat 0
+         const %b: f32[24] = random 5
+         %w = DequantizeLinear(axis: 0, to: F32)(%q, %s, %z)
+         %c = {POINTWISE}(%x, %w) + bias(%b)
+         %r = Activation(Relu)(%c)
+         %o = Pool(kind: Max, kernel: [2, 2], stride: [2, 2], dilation: [1, 1], padding: Explicit(before: [0, 0], after: [0, 0]), ceil: false, column_major: false)(%r)
+         output \"o\" = %o"
+    );
+    holds(&text, &[numbers(&[1, 16, 8, 8], 3)]);
+}
