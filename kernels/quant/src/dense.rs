@@ -5,7 +5,7 @@ use crate::{
     finish,
     operand::{Bytes, Channels, integer},
     product::{BLOCK, Product, Run, Work},
-    rows::{self, Count, QUAD, Rows},
+    rows::{Count, QUAD, Room, Rows},
     tile,
 };
 use paring_core::{DType, Layout, Tensor};
@@ -66,9 +66,9 @@ impl Plan {
         panel
     }
 
-    fn rows(&self, p: &Problem) -> Result<Rows, KernelError> {
+    fn rows(&self, p: &Problem, room: Room) -> Result<Rows, KernelError> {
         let w = p.constant(1).ok_or_else(|| KernelError::Problem("the matrix is not constant".into()))?;
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(room);
         for c in &self.panels {
             rows.panel(c.width());
             let mut panel = self.panel(w, c);
@@ -80,10 +80,11 @@ impl Plan {
     }
 
     /// Bytes of packed [rows](Plan::rows), counted without packing them.
-    fn packed_bytes(&self, p: &Problem) -> Option<usize> {
+    fn packed_bytes(&self, p: &Problem, room: Room) -> Option<usize> {
         let (w, mut count) = (p.constant(1)?, Count::default());
         for c in &self.panels {
-            count.panel(c.width(), self.panel(w, c).chunks_exact(c.width()).map(rows::needed).sum());
+            let rows = self.panel(w, c).chunks_exact(c.width()).map(|quad| room.needed(quad)).sum();
+            count.panel(c.width(), rows);
         }
         Some(count.bytes())
     }
@@ -101,13 +102,14 @@ impl Plan {
 
 impl Family for Dense {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let plan = Plan::of(p)?;
-        let bytes = plan.packed_bytes(p).ok_or("the matrix is not constant")?;
+        let (plan, room) = (Plan::of(p)?, Room::of::<S>());
+        let bytes = plan.packed_bytes(p, room).ok_or("the matrix is not constant")?;
         let order = if plan.extent.transposed { "nk" } else { "kn" };
         out.push(Offer {
             scratch: Scratch { shared: plan.copied(), per_worker: 0 },
             packed_bytes: bytes,
-            packed_format: format!("dense-bytes-{order}{}", plan.channels.packed_as()).into(),
+            packed_format: format!("dense-{}-{order}{}", room.name(), plan.channels.packed_as()).into(),
+            variant: room as u32,
             ..finish::offer(p, Layout::Plain)
         });
         Ok(())
@@ -120,9 +122,9 @@ impl Family for Dense {
         Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: o.packed_bytes as f64 }
     }
 
-    fn pack(p: &Problem, _: &Offer) -> Result<Packed, KernelError> {
+    fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
         let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(Packed { data: plan.rows(p)?.pack()? })
+        Ok(Packed { data: plan.rows(p, Room::of_offer(o))?.pack()? })
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

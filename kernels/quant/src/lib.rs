@@ -39,10 +39,21 @@ macro_rules! entry {
     };
 }
 
+/// A table of kernels, each for every instruction set; those that sum products of bytes for VNNI as well.
 macro_rules! kernels {
-    ($($family:ty: $name:literal, $summary:literal, $ops:expr;)*) => {
+    (products { $($product:ty: $pname:literal, $psummary:literal, $pops:expr;)* }
+     others { $($family:ty: $name:literal, $summary:literal, $ops:expr;)* }) => {
         /// Every kernel of this crate.
         pub static KERNELS: &[&dyn Kernel] = &[
+            $(
+                #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+                entry!($product, paring_simd::Avx512Vnni, concat!($pname, "_avx512vnni"), $psummary, $pops),
+                #[cfg(target_arch = "x86_64")]
+                entry!($product, paring_simd::AvxVnni, concat!($pname, "_avxvnni"), $psummary, $pops),
+                #[cfg(target_arch = "x86_64")]
+                entry!($product, paring_simd::Avx2, concat!($pname, "_avx2"), $psummary, $pops),
+                entry!($product, paring_simd::Portable, concat!($pname, "_portable"), $psummary, $pops),
+            )*
             $(
                 #[cfg(target_arch = "x86_64")]
                 entry!($family, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops),
@@ -53,16 +64,21 @@ macro_rules! kernels {
 }
 
 kernels! {
-    conv::Conv: "conv_bytes",
-        "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
-        ["Conv"];
-    depthwise::Depthwise: "conv_depthwise_bytes",
-        "Depthwise convolution of bytes: numbers once for a band of rows, then windows over those", ["Conv"];
-    dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time", ["Dense"];
-    binary::Binary: "binary_bytes", "A function of two numbers that bytes stand for", ["Binary"];
-    table::Table: "table_bytes", "A function of a byte, by a table of its 256 values", ["Unary", "Activation"];
-    pool::MaxPool: "pool_max_bytes", "The largest byte of each window", ["Pool"];
-    pool::GlobalMean: "global_mean_bytes", "The mean of every plane, from an exact sum", ["GlobalPool"];
-    convert::Convert: "convert_bytes",
-        "Numbers to bytes, bytes to others, and bytes to numbers, from layout to layout", ["Identity", "DequantizeLinear"];
+    products {
+        conv::Conv: "conv_bytes",
+            "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
+            ["Conv"];
+        dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time", ["Dense"];
+    }
+    others {
+        depthwise::Depthwise: "conv_depthwise_bytes",
+            "Depthwise convolution of bytes: numbers once for a band of rows, then windows over those", ["Conv"];
+        binary::Binary: "binary_bytes", "A function of two numbers that bytes stand for", ["Binary"];
+        table::Table: "table_bytes", "A function of a byte, by a table of its 256 values", ["Unary", "Activation"];
+        pool::MaxPool: "pool_max_bytes", "The largest byte of each window", ["Pool"];
+        pool::GlobalMean: "global_mean_bytes", "The mean of every plane, from an exact sum", ["GlobalPool"];
+        convert::Convert: "convert_bytes",
+            "Numbers to bytes, bytes to others, and bytes to numbers, from layout to layout",
+            ["Identity", "DequantizeLinear"];
+    }
 }

@@ -3,17 +3,85 @@
 //! A row multiplies four neighbouring bytes of the input. Where two neighbouring weights could exceed sixteen bits
 //! together (see [`paring_simd::bytes::fits`]), as much of them as fits goes into one row and the rest into another on
 //! the same inputs: the sum is exact for any weights, and costs more only where they are large. So are weights with a
-//! zero point, whose range is wider than a byte. Rows of nothing but zeros are left out.
+//! zero point, whose range is wider than a byte. Rows of nothing but zeros are left out. Instructions that add products
+//! in 32 bits need more rows for the latter alone: see [`Room`].
 
 use core::ops::Range;
 use paring_core::{AlignedBuf, AllocError};
+use paring_kernel::Offer;
+use paring_simd::Bytes;
 
 /// Inputs that a row multiplies.
 pub const QUAD: usize = 4;
 
+/// What a row has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Neighbours that fit sixteen bits together.
+    Pairs,
+    /// Any four bytes.
+    Any,
+}
+
+impl Room {
+    /// What [`Bytes::dot`] asks for.
+    pub fn of<S: Bytes>() -> Room {
+        if S::ANY_WEIGHTS { Room::Any } else { Room::Pairs }
+    }
+
+    /// That of an offer whose variant it is.
+    pub fn of_offer(o: &Offer) -> Room {
+        if o.variant == Room::Any as u32 { Room::Any } else { Room::Pairs }
+    }
+
+    /// Names the packed format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Room::Pairs => "pairs",
+            Room::Any => "any",
+        }
+    }
+
+    /// As much of two weights as there is room for, and what is left.
+    fn split(self, a: i32, b: i32) -> ([i8; 2], [i32; 2]) {
+        /// Most that two neighbours of one sign may make together: 255 times that fits sixteen bits.
+        const MOST: i32 = 128;
+        let first = a.clamp(-MOST, MOST - 1);
+        let room = if self == Room::Pairs && (first < 0) == (b < 0) { MOST - first.abs() } else { MOST };
+        let second = b.clamp(-room, room.min(MOST - 1));
+        ([first as i8, second as i8], [a - first, b - second])
+    }
+
+    /// Whether one row has room for a quad.
+    fn fits_one(self, quad: &[[i32; QUAD]]) -> bool {
+        // Unlike signs never exceed a byte's range where like ones do not exceed 127 together.
+        let pair = |a: i32, b: i32| match self {
+            Room::Pairs => a.abs() + b.abs() <= 127,
+            Room::Any => i8::try_from(a).is_ok() && i8::try_from(b).is_ok(),
+        };
+        quad.iter().all(|w| pair(w[0], w[1]) && pair(w[2], w[3]))
+    }
+
+    /// Rows that [`Rows::push`] makes of a quad.
+    pub fn needed(self, quad: &[[i32; QUAD]]) -> usize {
+        if self.fits_one(quad) {
+            return usize::from(quad.iter().any(|w| *w != [0; QUAD]));
+        }
+        let pair = |mut a: i32, mut b: i32| {
+            let mut rows = 0;
+            while (a, b) != (0, 0) {
+                ([_, _], [a, b]) = self.split(a, b);
+                rows += 1;
+            }
+            rows
+        };
+        quad.iter().map(|w| pair(w[0], w[1]).max(pair(w[2], w[3]))).max().unwrap_or(0)
+    }
+}
+
 /// The rows of all panels while they are made.
-#[derive(Default)]
 pub struct Rows {
+    room: Room,
     /// Where the four inputs of each row lie, as an index that the kernel knows how to read.
     sources: Vec<u32>,
     /// Rows of each panel.
@@ -24,17 +92,12 @@ pub struct Rows {
     sums: Vec<i32>,
 }
 
-/// As much of two weights as fits, and what is left.
-fn split(a: i32, b: i32) -> ([i8; 2], [i32; 2]) {
-    /// Most that two neighbours of one sign may make together: 255 times that fits sixteen bits.
-    const MOST: i32 = 128;
-    let first = a.clamp(-MOST, MOST - 1);
-    let room = if (first < 0) == (b < 0) { MOST - first.abs() } else { MOST };
-    let second = b.clamp(-room, room.min(MOST - 1));
-    ([first as i8, second as i8], [a - first, b - second])
-}
-
 impl Rows {
+    /// None yet.
+    pub fn new(room: Room) -> Rows {
+        Rows { room, sources: vec![], counts: vec![], weights: vec![], sums: vec![] }
+    }
+
     /// Begins a panel of `width` columns.
     pub fn panel(&mut self, width: usize) {
         self.counts.push(0);
@@ -54,7 +117,7 @@ impl Rows {
         for (sum, w) in self.sums[at..].iter_mut().zip(quad.iter()) {
             *sum += w.iter().sum::<i32>();
         }
-        if fits_one(quad) && quad.iter().any(|w| *w != [0; QUAD]) {
+        if self.room.fits_one(quad) && quad.iter().any(|w| *w != [0; QUAD]) {
             self.begin(source);
             self.weights.extend(quad.iter().flatten().map(|&w| w as i8));
             return;
@@ -62,8 +125,8 @@ impl Rows {
         while quad.iter().flatten().any(|&w| w != 0) {
             self.begin(source);
             for w in quad.iter_mut() {
-                let ([a, b], [left_a, left_b]) = split(w[0], w[1]);
-                let ([c, d], [left_c, left_d]) = split(w[2], w[3]);
+                let ([a, b], [left_a, left_b]) = self.room.split(w[0], w[1]);
+                let ([c, d], [left_c, left_d]) = self.room.split(w[2], w[3]);
                 self.weights.extend([a, b, c, d]);
                 *w = [left_a, left_b, left_c, left_d];
             }
@@ -98,29 +161,6 @@ impl Rows {
         weights.copy_from_slice(bytemuck::cast_slice(&self.weights));
         Ok(buf)
     }
-}
-
-/// Whether one row holds a quad.
-fn fits_one(quad: &[[i32; QUAD]]) -> bool {
-    // Unlike signs never exceed a byte's range where like ones do not exceed 127 together.
-    let fits = |a: i32, b: i32| a.abs() + b.abs() <= 127;
-    quad.iter().all(|w| fits(w[0], w[1]) && fits(w[2], w[3]))
-}
-
-/// Rows that [`Rows::push`] makes of a quad.
-pub fn needed(quad: &[[i32; QUAD]]) -> usize {
-    if fits_one(quad) {
-        return usize::from(quad.iter().any(|w| *w != [0; QUAD]));
-    }
-    let pair = |mut a: i32, mut b: i32| {
-        let mut rows = 0;
-        while (a, b) != (0, 0) {
-            ([_, _], [a, b]) = split(a, b);
-            rows += 1;
-        }
-        rows
-    };
-    quad.iter().map(|w| pair(w[0], w[1]).max(pair(w[2], w[3]))).max().unwrap_or(0)
 }
 
 /// Counts bytes of rows that are not made.
@@ -189,28 +229,40 @@ mod tests {
     use super::*;
     use paring_simd::bytes::fits;
 
+    /// Splits two weights into as many rows as they take.
+    fn rows_of(room: Room, a: i32, b: i32) -> Vec<[i8; 2]> {
+        let (mut left, mut rows) = ([a, b], vec![]);
+        while left != [0, 0] {
+            let (row, rest) = room.split(left[0], left[1]);
+            rows.push(row);
+            left = rest;
+        }
+        let sum = |i: usize| rows.iter().map(|r| i32::from(r[i])).sum::<i32>();
+        assert_eq!([sum(0), sum(1)], [a, b]);
+        assert_eq!(room.needed(&[[0, 0, a, b]]), rows.len());
+        rows
+    }
+
     #[test]
     fn pairs_are_split_without_loss_into_rows_that_fit() {
         for a in -300..=300 {
             for b in -300..=300 {
-                let (mut left, mut sum, mut rows) = ([a, b], [0, 0], 0);
-                while left != [0, 0] {
-                    let (row, rest) = split(left[0], left[1]);
-                    assert!(fits(row[0], row[1]), "{a} {b}: {row:?}");
-                    sum = [sum[0] + i32::from(row[0]), sum[1] + i32::from(row[1])];
-                    left = rest;
-                    rows += 1;
-                }
-                assert_eq!(sum, [a, b]);
+                let rows = rows_of(Room::Pairs, a, b);
+                assert!(rows.iter().all(|r| fits(r[0], r[1])), "{a} {b}: {rows:?}");
                 let alone = a.abs() + b.abs() <= 127;
-                assert!(rows <= 6 && (!alone || rows <= 1), "{a} {b} took {rows} rows");
+                assert!(rows.len() <= 6 && (!alone || rows.len() <= 1), "{a} {b} took {} rows", rows.len());
+                let any = rows_of(Room::Any, a, b).len();
+                assert!(
+                    any <= 3 && (any <= 1 || [a, b].iter().any(|&w| i8::try_from(w).is_err())),
+                    "{a} {b} took {any}"
+                );
             }
         }
     }
 
     #[test]
     fn rows_read_back_as_they_were_packed() {
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(Room::Pairs);
         rows.panel(2);
         rows.push(7, &mut [[1, 2, 3, 4], [0, 0, 0, -5]]);
         rows.push(8, &mut [[0; 4]; 2]);
@@ -218,8 +270,8 @@ mod tests {
         rows.push(9, &mut [[127, 127, 0, 0]]);
         let packed = rows.pack().unwrap();
         let mut count = Count::default();
-        count.panel(2, needed(&[[1, 2, 3, 4], [0, 0, 0, -5]]) + needed(&[[0; 4]; 2]));
-        count.panel(1, needed(&[[127, 127, 0, 0]]));
+        count.panel(2, Room::Pairs.needed(&[[1, 2, 3, 4], [0, 0, 0, -5]]) + Room::Pairs.needed(&[[0; 4]; 2]));
+        count.panel(1, Room::Pairs.needed(&[[127, 127, 0, 0]]));
         assert_eq!(packed.as_slice().len(), count.bytes());
         let read = Layout::read(packed.as_slice(), &[2, 1]).unwrap();
         assert_eq!(read.panels.iter().map(|p| p.rows.clone()).collect::<Vec<_>>(), [0..1, 1..3]);

@@ -1,7 +1,8 @@
 //! The micro-kernel: pixels times columns, summed over rows of four bytes.
 
 use crate::finish::{Finish, Place};
-use paring_simd::{LANES, Simd};
+use paring_kernel::Isa;
+use paring_simd::{LANES, PairBytes, Simd};
 
 /// Inputs of a tile: bytes without a sign, and weights of bytes.
 pub const UNSIGNED: u8 = 0;
@@ -24,12 +25,15 @@ pub struct Panel<'a> {
 }
 
 /// Pixels of the largest tile for so many vectors.
-const fn most(vectors: usize) -> usize {
-    match vectors {
-        1 => 8,
-        2 => 4,
-        _ => 3,
-    }
+const fn most<S: Simd>(vectors: usize) -> usize {
+    let sizes = match S::ISA {
+        // A sum waits some five cycles for the one before it while two begin in each: ten or more keep that busy.
+        Isa::AvxVnni => [12, 6, 4],
+        // The same, with two vectors in one register and twice the registers.
+        Isa::Avx512Vnni => [12, 12, 8],
+        _ => [8, 4, 3],
+    };
+    sizes[if vectors < 3 { vectors - 1 } else { 2 }]
 }
 
 /// Computes pixels that begin at `x` and are stored at `y`, bytes from the output's first element.
@@ -41,14 +45,15 @@ pub unsafe fn pixels<S: Simd, const NV: usize, const KIND: u8>(s: S, panel: &Pan
     let mut at = 0;
     macro_rules! tiles {
         ($($n:literal)*) => {$(
-            while $n <= most(NV) && x.len() - at >= $n {
+            // Few sizes, as each is a loop of its own.
+            while ($n == most::<S>(NV) || $n < most::<S>(NV) && ($n < 5 || S::WIDE)) && x.len() - at >= $n {
                 // SAFETY: the caller's promise.
                 unsafe { tile::<S, $n, NV, KIND>(s, panel, &x[at..at + $n], &y[at..at + $n]) };
                 at += $n;
             }
         )*};
     }
-    tiles!(8 4 3 2 1);
+    tiles!(12 8 6 4 3 2 1);
 }
 
 /// # Safety
@@ -60,39 +65,64 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
     x: &[*const u8],
     y: &[usize],
 ) {
-    if PX > most(NV) {
+    if PX > most::<S>(NV) {
         return;
     }
+    /// Starts of sums that a tile does not have.
+    const NONE: [i32; 2 * LANES] = [0; 2 * LANES];
+    let (p, paired, single) = (s.pair(), NV >= 2, NV % 2 == 1);
     // SAFETY: the caller's promise; weights and starts are there for all columns of a panel.
     unsafe {
         let mut from = [x[0]; PX];
         from.copy_from_slice(x);
-        let mut sums = [[s.load_sums(panel.init); NV]; PX];
-        for h in 1..NV {
-            let init = s.load_sums(panel.init.add(h * LANES));
-            for i in 0..PX {
-                sums[i][h] = init;
-            }
-        }
+        // Columns by two vectors at once, which some instructions have in one register, and an odd vector.
+        let odd = if single { panel.init.add(NV / 2 * 2 * LANES) } else { NONE.as_ptr() };
+        let mut pairs = [p.load_sums(if paired { panel.init } else { NONE.as_ptr() }); PX];
+        let mut singles = [s.load_sums(odd); PX];
         let mut w = panel.weights;
         for &offset in panel.offsets {
             for i in 0..PX {
-                let quad = if KIND == SIGNED {
-                    s.quad::<true>(from[i].add(offset))
-                } else {
-                    s.quad::<false>(from[i].add(offset))
-                };
-                for h in 0..NV {
-                    let w = w.add(h * 4 * LANES);
-                    sums[i][h] = if KIND == WORDS {
-                        s.dot_words(sums[i][h], quad, w.cast())
-                    } else {
-                        s.dot(sums[i][h], quad, w)
+                let x = from[i].add(offset);
+                if paired {
+                    let quad = if KIND == SIGNED { p.quad::<true>(x) } else { p.quad::<false>(x) };
+                    pairs[i] = match KIND {
+                        WORDS => p.dot_words(pairs[i], quad, w.cast()),
+                        _ => p.dot(pairs[i], quad, w),
                     };
+                    if single {
+                        singles[i] = dot::<S, KIND>(s, singles[i], p.half(quad), w.add(8 * LANES));
+                    }
+                } else {
+                    let quad = if KIND == SIGNED { s.quad::<true>(x) } else { s.quad::<false>(x) };
+                    singles[i] = dot::<S, KIND>(s, singles[i], quad, w);
                 }
             }
             w = w.add(NV * 4 * LANES);
         }
+        let mut sums = [[singles[0]; NV]; PX];
+        for i in 0..PX {
+            if paired {
+                sums[i][..2].copy_from_slice(&p.sums(pairs[i]));
+            }
+            if single {
+                sums[i][NV - 1] = singles[i];
+            }
+        }
         panel.finish.store_sums::<S, PX, NV>(s, &panel.place, sums, y);
+    }
+}
+
+/// Adds the products of four bytes, or two words, with those of eight columns.
+///
+/// # Safety
+/// As for [`paring_simd::Bytes::dot`].
+#[inline(always)]
+unsafe fn dot<S: Simd, const KIND: u8>(s: S, sums: S::I, x: S::Quad, w: *const i8) -> S::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match KIND {
+            WORDS => s.dot_words(sums, x, w.cast()),
+            _ => s.dot(sums, x, w),
+        }
     }
 }

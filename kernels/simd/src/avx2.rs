@@ -92,6 +92,22 @@ impl Bytes for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn dot_each(self, sums: __m256i, x: *const u8, w: *const i8) -> __m256i {
+        // SAFETY: the caller promises 32 readable bytes at both.
+        unsafe { self.dot(sums, _mm256_loadu_si256(x.cast()), w) }
+    }
+    #[inline(always)]
+    unsafe fn gather_fours(self, from: *const u8, to: *mut u8) {
+        // SAFETY: the caller promises 32 bytes on both sides.
+        unsafe {
+            // The first four lanes of all, then the others; and each half turned.
+            let halves = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+            let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let x = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(from.cast()), halves);
+            _mm256_storeu_si256(to.cast(), _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(turn)));
+        }
+    }
+    #[inline(always)]
     unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
         // SAFETY: the caller promises 16 readable words.
         unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(x, _mm256_loadu_si256(w.cast()))) }

@@ -1,6 +1,10 @@
 //! AVX-512: the arithmetic of AVX2 with 32 registers, and pairs of vectors in one register.
 
-use crate::{Avx2, Bytes, Lanes, Pair, Simd, Task, bytes::Narrow, operations};
+use crate::{
+    Avx2, Bytes, Lanes, Pair, Simd, Task,
+    bytes::PairBytes,
+    extend::{delegate, extend},
+};
 use core::arch::x86_64::*;
 
 /// Proof that this machine has AVX-512 F, BW, DQ and VL, and what [`Avx2`] proves.
@@ -8,12 +12,6 @@ use core::arch::x86_64::*;
 pub struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The instructions that it has besides.
-    #[inline(always)]
-    pub(crate) fn avx2(self) -> Avx2 {
-        self.0
-    }
-
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     fn enter<T: Task>(self, task: T) -> T::Output {
@@ -21,132 +19,59 @@ impl Avx512 {
     }
 }
 
-// Vectors of eight are those of AVX2: compiled within `enter`, the same operations have the new registers.
-macro_rules! delegate {
-    ($($name:ident($($arg:ident),*);)*) => {$(
+// SAFETY: `detect` asks for them.
+unsafe impl HasAvx512 for Avx512 {}
+
+extend! {
+    Avx512:
+    bytes {
         #[inline(always)]
-        fn $name(self, $($arg: __m256),*) -> __m256 {
-            self.0.$name($($arg),*)
+        unsafe fn dot(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.dot(sums, x, w) }
         }
-    )*};
-}
+        #[inline(always)]
+        unsafe fn dot_each(self, sums: __m256i, x: *const u8, w: *const i8) -> __m256i {
+            // SAFETY: the caller promises 32 readable bytes at both.
+            unsafe { self.0.dot_each(sums, x, w) }
+        }
+        #[inline(always)]
+        unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.dot_words(sums, x, w) }
+        }
+    }
+    simd {
+        const ISA: paring_kernel::Isa = paring_kernel::Isa::Avx512;
+        const WIDE: bool = true;
+        type Pair = Avx512Pair<Avx512>;
 
-impl Lanes for Avx512 {
-    type V = __m256;
-
-    #[inline(always)]
-    fn splat(self, x: f32) -> __m256 {
-        self.0.splat(x)
-    }
-    operations!(delegate);
-}
-
-impl Bytes for Avx512 {
-    type I = __m256i;
-    type Quad = __m256i;
-
-    #[inline(always)]
-    unsafe fn load_sums(self, p: *const i32) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.load_sums(p) }
-    }
-    #[inline(always)]
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.quad::<SIGNED>(p) }
-    }
-    #[inline(always)]
-    unsafe fn dot(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.dot(sums, x, w) }
-    }
-    #[inline(always)]
-    unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.dot_words(sums, x, w) }
-    }
-    #[inline(always)]
-    unsafe fn store_words(self, p: *mut i16, v: __m256) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.store_words(p, v) }
-    }
-    #[inline(always)]
-    fn sums_to_f32(self, sums: __m256i) -> __m256 {
-        self.0.sums_to_f32(sums)
-    }
-    #[inline(always)]
-    unsafe fn load_bytes(self, p: *const u8, signed: bool) -> __m256 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.load_bytes(p, signed) }
-    }
-    #[inline(always)]
-    fn narrow(self, v: [__m256; 2], how: Narrow) -> [u64; 2] {
-        self.0.narrow(v, how)
-    }
-    #[inline(always)]
-    fn to_bytes(self, v: __m256, signed: bool) -> u64 {
-        self.0.to_bytes(v, signed)
+        #[inline(always)]
+        fn pair(self) -> Avx512Pair<Avx512> {
+            Avx512Pair(self)
+        }
+        fn detect() -> Option<Avx512> {
+            let yes = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            Avx2::detect().filter(|_| yes).map(Avx512)
+        }
     }
 }
 
-impl Simd for Avx512 {
-    const ISA: paring_kernel::Isa = paring_kernel::Isa::Avx512;
-    const WIDE: bool = true;
-    type Pair = Avx512Pair;
-
-    #[inline(always)]
-    fn pair(self) -> Avx512Pair {
-        Avx512Pair(self)
-    }
-    fn detect() -> Option<Avx512> {
-        let yes = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
-        Avx2::detect().filter(|_| yes).map(Avx512)
-    }
-    #[inline(always)]
-    fn vectorize<T: Task>(self, task: T) -> T::Output {
-        // SAFETY: the token proves the instructions.
-        unsafe { self.enter(task) }
-    }
-    #[inline(always)]
-    unsafe fn load(self, p: *const f32) -> __m256 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.load(p) }
-    }
-    #[inline(always)]
-    unsafe fn load_halves(self, p: *const u16) -> __m256 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.load_halves(p) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, p: *mut f32, v: __m256) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.store(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn broadcast(self, p: *const f32) -> __m256 {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.broadcast(p) }
-    }
-    #[inline(always)]
-    fn to_array(self, v: __m256) -> [f32; 8] {
-        self.0.to_array(v)
-    }
-    #[inline(always)]
-    fn from_array(self, a: [f32; 8]) -> __m256 {
-        self.0.from_array(a)
-    }
-    #[inline(always)]
-    fn transpose(self, rows: [__m256; 8]) -> [__m256; 8] {
-        self.0.transpose(rows)
-    }
+/// A token that proves AVX-512 F, BW, DQ and VL.
+///
+/// # Safety
+/// Whoever has one must be on a machine with these, and with VNNI where [`HasAvx512::VNNI`].
+pub unsafe trait HasAvx512: Simd<V = __m256, I = __m256i, Quad = __m256i> {
+    /// Whether it proves AVX-512 VNNI as well.
+    const VNNI: bool = false;
 }
 
 /// Two vectors of eight in one register.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512Pair(Avx512);
+pub struct Avx512Pair<S>(pub(crate) S);
 
 // Every intrinsic below needs AVX-512 F or DQ, which `self` proves.
 macro_rules! wrap {
@@ -159,7 +84,7 @@ macro_rules! wrap {
     )*};
 }
 
-impl Lanes for Avx512Pair {
+impl<S: HasAvx512> Lanes for Avx512Pair<S> {
     type V = __m512;
 
     #[inline(always)]
@@ -190,7 +115,7 @@ impl Lanes for Avx512Pair {
     }
 }
 
-impl Pair<Avx512> for Avx512Pair {
+impl<S: HasAvx512> Pair<S> for Avx512Pair<S> {
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> __m512 {
         // SAFETY: the caller promises sixteen readable elements.
@@ -205,5 +130,53 @@ impl Pair<Avx512> for Avx512Pair {
     fn halves(self, v: __m512) -> [__m256; 2] {
         // SAFETY: the token proves the instructions.
         unsafe { [_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)] }
+    }
+}
+
+impl<S: HasAvx512> PairBytes<S> for Avx512Pair<S> {
+    type I = __m512i;
+    type Quad = __m512i;
+
+    #[inline(always)]
+    unsafe fn load_sums(self, p: *const i32) -> __m512i {
+        // SAFETY: the caller promises sixteen readable elements.
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m512i {
+        // SAFETY: the caller promises four readable bytes.
+        unsafe {
+            let x = _mm512_set1_epi32(p.cast::<i32>().read_unaligned());
+            if SIGNED { _mm512_xor_si512(x, _mm512_set1_epi8(-128)) } else { x }
+        }
+    }
+    #[inline(always)]
+    fn half(self, x: __m512i) -> __m256i {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_castsi512_si256(x) }
+    }
+    #[inline(always)]
+    unsafe fn dot(self, sums: __m512i, x: __m512i, w: *const i8) -> __m512i {
+        // SAFETY: the token proves the instructions; the caller promises 64 readable bytes.
+        unsafe {
+            let w = _mm512_loadu_si512(w.cast());
+            if S::VNNI {
+                return _mm512_dpbusd_epi32(sums, x, w);
+            }
+            _mm512_add_epi32(sums, _mm512_madd_epi16(_mm512_maddubs_epi16(x, w), _mm512_set1_epi16(1)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot_words(self, sums: __m512i, x: __m512i, w: *const i16) -> __m512i {
+        // SAFETY: the token proves the instructions; the caller promises 32 readable words.
+        unsafe {
+            let w = _mm512_loadu_si512(w.cast());
+            if S::VNNI { _mm512_dpwssd_epi32(sums, x, w) } else { _mm512_add_epi32(sums, _mm512_madd_epi16(x, w)) }
+        }
+    }
+    #[inline(always)]
+    fn sums(self, sums: __m512i) -> [__m256i; 2] {
+        // SAFETY: the token proves the instructions.
+        unsafe { [_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64::<1>(sums)] }
     }
 }

@@ -3,7 +3,8 @@
 //! What AVX2 has for this (`vpmaddubsw`) adds two products of an unsigned and a signed byte in sixteen bits and saturates,
 //! so weights are laid out, by whoever packs them, such that no two neighbours can exceed that (see [`fits`]). The sums
 //! are then exact, and the same on every instruction set. Words of sixteen bits (`vpmaddwd`) have no such limits and take
-//! a quarter more time.
+//! a quarter more time. Neither has VNNI (`vpdpbusd`), which adds all four products in 32 bits: see
+//! [`Bytes::ANY_WEIGHTS`].
 
 use crate::Lanes;
 
@@ -33,6 +34,9 @@ pub trait Bytes: Lanes {
     /// Four bytes, the same in all lanes.
     type Quad: Copy;
 
+    /// Whether [`Bytes::dot`] takes any weights, those that do not [fit](fits) too.
+    const ANY_WEIGHTS: bool = false;
+
     /// Eight sums.
     ///
     /// # Safety
@@ -48,8 +52,21 @@ pub trait Bytes: Lanes {
     /// To each lane the sum of four products: of the bytes of `x` with the four signed ones of the lane at `w`.
     ///
     /// # Safety
-    /// `w` must be valid for reads of 32 bytes, of which the first two and the last two of each lane [fit](fits).
+    /// `w` must be valid for reads of 32 bytes. Sums are exact where the first two and the last two of each lane
+    /// [fit](fits), or [`Bytes::ANY_WEIGHTS`].
     unsafe fn dot(self, sums: Self::I, x: Self::Quad, w: *const i8) -> Self::I;
+
+    /// As [`Bytes::dot`], with four unsigned bytes of the lane at `x`.
+    ///
+    /// # Safety
+    /// As there, for 32 bytes at `x` too.
+    unsafe fn dot_each(self, sums: Self::I, x: *const u8, w: *const i8) -> Self::I;
+
+    /// Stores four bytes for each lane, of which eight lie together in each of four.
+    ///
+    /// # Safety
+    /// `from` must be valid for reads and `to` for writes of 32 bytes, apart from each other; any alignment.
+    unsafe fn gather_fours(self, from: *const u8, to: *mut u8);
 
     /// To each lane the sum of two products: of the words that the four bytes of `x` are with the two of the lane at `w`.
     ///
@@ -79,4 +96,42 @@ pub trait Bytes: Lanes {
     /// The lanes rounded to the nearest integers, halves to even, as bytes: signed ones where `signed`. They must lie
     /// within the range of these.
     fn to_bytes(self, v: Self::V, signed: bool) -> u64;
+}
+
+/// The sums of [`Bytes`] for two vectors side by side.
+pub trait PairBytes<S: Bytes>: Copy {
+    /// Sixteen `i32`.
+    type I: Copy;
+    /// Four bytes, the same in all lanes.
+    type Quad: Copy;
+
+    /// Sixteen sums.
+    ///
+    /// # Safety
+    /// `p` must be valid for reads of sixteen `i32`; any alignment.
+    unsafe fn load_sums(self, p: *const i32) -> Self::I;
+
+    /// As [`Bytes::quad`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> Self::Quad;
+
+    /// The same four bytes for one vector.
+    fn half(self, x: Self::Quad) -> S::Quad;
+
+    /// As [`Bytes::dot`], with 64 weights: those of the first vector, and of the second.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn dot(self, sums: Self::I, x: Self::Quad, w: *const i8) -> Self::I;
+
+    /// As [`Bytes::dot_words`], with 32 weights.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn dot_words(self, sums: Self::I, x: Self::Quad, w: *const i16) -> Self::I;
+
+    /// The first eight sums, and the others.
+    fn sums(self, sums: Self::I) -> [S::I; 2];
 }

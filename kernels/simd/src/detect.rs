@@ -15,6 +15,12 @@ pub fn detect() -> IsaSet {
         if crate::Avx512::detect().is_some() {
             isa = isa.with(Isa::Avx512);
         }
+        if crate::AvxVnni::detect().is_some() {
+            isa = isa.with(Isa::AvxVnni);
+        }
+        if crate::Avx512Vnni::detect().is_some() {
+            isa = isa.with(Isa::Avx512Vnni);
+        }
     }
     #[cfg(target_arch = "aarch64")]
     {

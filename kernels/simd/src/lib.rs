@@ -6,7 +6,7 @@
 //! instructions exist: [`Simd::detect`] is the only safe way to one.
 //!
 //! Eight `f32` lanes everywhere: one AVX2 register, two SSE or NEON ones. Where registers hold sixteen, [`Simd::Pair`] has
-//! two vectors in one: matrix products use it, all else is bound by memory or by what eight lanes are shaped for.
+//! two vectors in one: matrix products and sums of bytes use it, all else is bound by memory or by what eight lanes are shaped for.
 
 pub mod act;
 #[cfg(target_arch = "x86_64")]
@@ -15,22 +15,28 @@ mod avx2;
 mod avx512;
 pub mod bytes;
 mod detect;
+#[cfg(target_arch = "x86_64")]
+mod extend;
 pub mod lookup;
 pub mod math;
 mod portable;
 mod several;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 #[cfg(target_arch = "x86_64")]
 pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{Avx512, Avx512Pair};
-pub use bytes::Bytes;
+pub use bytes::{Bytes, PairBytes};
 pub use detect::{detect, machine, name};
 pub use lookup::Lookup;
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
 pub use portable::Portable;
 pub use several::Several;
+#[cfg(target_arch = "x86_64")]
+pub use vnni::{Avx512Vnni, AvxVnni};
 
 /// Lanes of every [`Lanes::V`] of an instruction set, and so the channel block of blocked layouts.
 pub const LANES: usize = 8;
@@ -88,7 +94,7 @@ pub trait Lanes: Copy {
 }
 
 /// Arithmetic on two vectors of `S` side by side.
-pub trait Pair<S: Simd>: Lanes {
+pub trait Pair<S: Simd>: Lanes + PairBytes<S> {
     /// Sixteen elements.
     ///
     /// # Safety

@@ -101,7 +101,7 @@ impl Lookup for crate::Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Lookup;
-    use crate::{Avx2, Avx512};
+    use crate::Avx2;
     use core::arch::x86_64::*;
 
     impl Lookup for Avx2 {
@@ -167,48 +167,6 @@ mod x86 {
                 let pairs = _mm_unpacklo_epi8(bytes, _mm_srli_si128::<4>(bytes));
                 (_mm_cvtsi128_si64(pairs) as u64).to_le_bytes()
             }
-        }
-    }
-
-    // Compiled within a task for AVX-512, the same operations have its registers.
-    impl Lookup for Avx512 {
-        type B = __m256i;
-
-        #[inline(always)]
-        fn no_bytes(self) -> __m256i {
-            self.avx2().no_bytes()
-        }
-        #[inline(always)]
-        unsafe fn table(self, p: *const u8) -> __m256i {
-            // SAFETY: the caller's promise.
-            unsafe { self.avx2().table(p) }
-        }
-        #[inline(always)]
-        unsafe fn nibbles<const UPPER: bool>(self, p: *const u8) -> __m256i {
-            // SAFETY: the caller's promise.
-            unsafe { self.avx2().nibbles::<UPPER>(p) }
-        }
-        #[inline(always)]
-        fn look_up(self, table: __m256i, index: __m256i) -> __m256i {
-            self.avx2().look_up(table, index)
-        }
-        #[inline(always)]
-        fn add_bytes(self, a: __m256i, b: __m256i) -> __m256i {
-            self.avx2().add_bytes(a, b)
-        }
-        #[inline(always)]
-        unsafe fn add_to_words(self, p: *mut u16, bytes: __m256i) {
-            // SAFETY: the caller's promise.
-            unsafe { self.avx2().add_to_words(p, bytes) }
-        }
-        #[inline(always)]
-        unsafe fn words_to_f32(self, p: *const u16, less: u16) -> __m256 {
-            // SAFETY: the caller's promise.
-            unsafe { self.avx2().words_to_f32(p, less) }
-        }
-        #[inline(always)]
-        fn fours(self, v: [__m256; 4]) -> [u8; 8] {
-            self.avx2().fours(v)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Several vectors as one.
 
-use crate::{Lanes, Pair, Simd, operations};
+use crate::{Bytes, LANES, Lanes, Pair, Simd, bytes::PairBytes, operations};
 
 /// `N` vectors of `S`, each operation done for all of them before the next begins.
 ///
@@ -37,7 +37,7 @@ impl<S: Simd> Pair<S> for Several<S, 2> {
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> [S::V; 2] {
         // SAFETY: the caller promises sixteen readable elements.
-        unsafe { [self.0.load(p), self.0.load(p.add(crate::LANES))] }
+        unsafe { [self.0.load(p), self.0.load(p.add(LANES))] }
     }
 
     #[inline(always)]
@@ -49,5 +49,44 @@ impl<S: Simd> Pair<S> for Several<S, 2> {
     #[inline(always)]
     fn halves(self, v: [S::V; 2]) -> [S::V; 2] {
         v
+    }
+}
+
+impl<S: Bytes> PairBytes<S> for Several<S, 2> {
+    type I = [S::I; 2];
+    type Quad = S::Quad;
+
+    #[inline(always)]
+    unsafe fn load_sums(self, p: *const i32) -> [S::I; 2] {
+        // SAFETY: the caller promises sixteen readable elements.
+        unsafe { [self.0.load_sums(p), self.0.load_sums(p.add(LANES))] }
+    }
+
+    #[inline(always)]
+    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> S::Quad {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.quad::<SIGNED>(p) }
+    }
+
+    #[inline(always)]
+    fn half(self, x: S::Quad) -> S::Quad {
+        x
+    }
+
+    #[inline(always)]
+    unsafe fn dot(self, sums: [S::I; 2], x: S::Quad, w: *const i8) -> [S::I; 2] {
+        // SAFETY: the caller promises 64 readable weights.
+        unsafe { [self.0.dot(sums[0], x, w), self.0.dot(sums[1], x, w.add(4 * LANES))] }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_words(self, sums: [S::I; 2], x: S::Quad, w: *const i16) -> [S::I; 2] {
+        // SAFETY: the caller promises 32 readable weights.
+        unsafe { [self.0.dot_words(sums[0], x, w), self.0.dot_words(sums[1], x, w.add(2 * LANES))] }
+    }
+
+    #[inline(always)]
+    fn sums(self, sums: [S::I; 2]) -> [S::I; 2] {
+        sums
     }
 }

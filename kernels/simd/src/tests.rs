@@ -1,4 +1,4 @@
-use crate::{Lanes, Pair, Portable, Simd, Task};
+use crate::{Lanes, Pair, PairBytes, Portable, Simd, Task};
 
 /// Every operation on one pair of vectors, as bits.
 struct All([f32; 8], [f32; 8]);
@@ -64,6 +64,12 @@ fn x86_agrees_with_portable_bit_for_bit() {
         }
         if let Some(s) = crate::Avx512::detect() {
             assert_same("avx512", &s.vectorize(All(a, b)), &expected);
+        }
+        if let Some(s) = crate::AvxVnni::detect() {
+            assert_same("avxvnni", &s.vectorize(All(a, b)), &expected);
+        }
+        if let Some(s) = crate::Avx512Vnni::detect() {
+            assert_same("avx512vnni", &s.vectorize(All(a, b)), &expected);
         }
     }
 }
@@ -131,6 +137,7 @@ fn pairs_agree_with_vectors() {
     {
         crate::Avx2::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx2", s));
         crate::Avx512::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx512", s));
+        crate::Avx512Vnni::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx512vnni", s));
     }
 }
 
@@ -166,6 +173,10 @@ impl Task for AllBytes {
             put!(s.sums_to_f32(sums));
             put!(s.sums_to_f32(s.dot(sums, s.quad::<false>(x.as_ptr()), w.as_ptr())));
             put!(s.sums_to_f32(s.dot(sums, s.quad::<true>(x.as_ptr().add(4)), w.as_ptr())));
+            let mut fours = [0; 32];
+            s.gather_fours(w.as_ptr().cast(), fours.as_mut_ptr());
+            out.extend(fours.map(u64::from));
+            put!(s.sums_to_f32(s.dot_each(sums, fours.as_ptr(), w.as_ptr())));
             put!(s.sums_to_f32(s.dot_words(sums, s.quad::<false>(x.as_ptr()), words.as_ptr())));
             for signed in [false, true] {
                 let v = s.load_bytes(x.as_ptr(), signed);
@@ -194,13 +205,72 @@ fn bytes_agree_with_portable_bit_for_bit() {
     let w = std::array::from_fn(|i| [127, 1, -128, 0, 64, 64, -64, -64][i % 8]);
     let words = std::array::from_fn(|i| [255, -255, 32767, -32768][i % 4]);
     let expected = Portable.vectorize(AllBytes(x, w, words));
-    #[cfg(target_arch = "x86_64")]
-    if let Some(s) = crate::Avx2::detect() {
-        assert_eq!(s.vectorize(AllBytes(x, w, words)), expected);
-    }
-    #[cfg(target_arch = "x86_64")]
-    if let Some(s) = crate::Avx512::detect() {
-        assert_eq!(s.vectorize(AllBytes(x, w, words)), expected);
-    }
     assert!(!expected.is_empty());
+    #[cfg(target_arch = "x86_64")]
+    {
+        let all = || AllBytes(x, w, words);
+        crate::Avx2::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
+        crate::Avx512::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
+        crate::AvxVnni::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
+        crate::Avx512Vnni::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
+    }
+}
+
+/// Sums of products in two vectors at once, and in one after the other.
+struct Sums([i8; 64], [i16; 32]);
+
+impl Task for Sums {
+    type Output = [Vec<[u32; 8]>; 2];
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) -> Self::Output {
+        let (Sums(w, words), p) = (self, s.pair());
+        let start: [i32; 16] = std::array::from_fn(|i| i as i32 * 1000 - 9000);
+        let x = [255, 128, 127, 0, 255, 255];
+        let mut found = [vec![], vec![]];
+        let mut put = |i: usize, sums: S::I| found[i].push(s.to_array(s.sums_to_f32(sums)).map(f32::to_bits));
+        // SAFETY: all operands are arrays of the lengths that are read.
+        unsafe {
+            for at in 0..3 {
+                let x = x.as_ptr().add(at);
+                let (q, r) = (p.quad::<false>(x), p.quad::<true>(x));
+                let sums = p.load_sums(start.as_ptr());
+                for sums in
+                    [p.dot(sums, q, w.as_ptr()), p.dot(sums, r, w.as_ptr()), p.dot_words(sums, q, words.as_ptr())]
+                {
+                    p.sums(sums).into_iter().for_each(|sums| put(0, sums));
+                }
+                let halves = [0, 8].map(|at| (s.load_sums(start.as_ptr().add(at)), w.as_ptr().add(4 * at)));
+                halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, p.half(q), w)));
+                halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, s.quad::<true>(x), w)));
+                put(1, s.dot_words(halves[0].0, s.quad::<false>(x), words.as_ptr()));
+                put(1, s.dot_words(halves[1].0, s.quad::<false>(x), words.as_ptr().add(16)));
+            }
+        }
+        found
+    }
+}
+
+/// Holds sums of `S` against the portable ones: of weights that fit, and of any where the instructions take them.
+fn sums_are_exact<S: Simd>(s: S) {
+    let words = std::array::from_fn(|i| [255, -255, 32767, -32768, 1000][i % 5]);
+    let any = [127, 127, 127, 127, -128, -128, -128, -128, 127, -128, -128, 127];
+    let fit = [127, 1, 64, 64, -128, 0, -64, -64, 127, -128, -1, -127];
+    for (w, exact) in [(fit, true), (any, S::ANY_WEIGHTS)] {
+        let w = std::array::from_fn(|i| w[i % w.len()]);
+        let [pairs, singles] = s.vectorize(Sums(w, words));
+        assert_eq!(pairs, singles, "{}", S::ISA);
+        assert_eq!(pairs == Portable.vectorize(Sums(w, words))[1], exact, "{}", S::ISA);
+    }
+}
+
+#[test]
+fn sums_of_products_are_exact_where_they_are_said_to_be() {
+    sums_are_exact(Portable);
+    #[cfg(target_arch = "x86_64")]
+    {
+        crate::Avx2::detect().into_iter().for_each(sums_are_exact);
+        crate::Avx512::detect().into_iter().for_each(sums_are_exact);
+        crate::AvxVnni::detect().into_iter().for_each(sums_are_exact);
+        crate::Avx512Vnni::detect().into_iter().for_each(sums_are_exact);
+    }
 }

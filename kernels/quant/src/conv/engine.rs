@@ -69,7 +69,7 @@ impl<S: Simd> Prepared for Engine<S> {
         assert!(scratch.len() >= elements * self.plan.kind.size());
         let x = match (&self.halo, self.plan.kind) {
             (None, _) => input.as_ptr(),
-            (Some(halo), Kind::Bytes | Kind::Narrow) => {
+            (Some(halo), Kind::Bytes | Kind::Narrow | Kind::Any) => {
                 halo.run(input, self.plan.x.zero(), scratch, parallel);
                 scratch.as_ptr().cast_const()
             }

@@ -7,11 +7,11 @@ mod engine;
 mod plan;
 
 use crate::{
-    family::{Family, rate, word_rate},
+    family::{Family, pair_rate, rate, word_rate},
     finish,
 };
 use engine::Engine;
-use paring_kernel::{Cost, Isa, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
+use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
 use paring_simd::Simd;
 use paring_vector::support::BLOCKED;
 use plan::{Kind, Plan};
@@ -31,16 +31,14 @@ impl Family for Conv {
                 ..finish::offer(p, BLOCKED)
             });
         };
-        let counted = |plan: &Plan| plan.packed_bytes(p).ok_or_else(|| Reject::because("the weights are not constant"));
-        let words = Plan::of(p, Kind::Words)?;
-        let [words_bytes, _] = counted(&words)?;
-        if S::ISA != Isa::Portable {
-            let plan = Plan::of(p, Kind::Bytes)?;
-            let [wide, narrow] = counted(&plan)?;
-            offer(&plan, Kind::Bytes, wide);
-            offer(&plan, Kind::Narrow, narrow);
+        for &kind in Kind::on::<S>() {
+            let plan = Plan::of(p, kind)?;
+            let [wide, narrow] = plan.packed_bytes(p).ok_or_else(|| Reject::because("the weights are not constant"))?;
+            offer(&plan, kind, wide);
+            if kind == Kind::Bytes {
+                offer(&plan, Kind::Narrow, narrow);
+            }
         }
-        offer(&words, Kind::Words, words_bytes);
         Ok(())
     }
 
@@ -50,17 +48,17 @@ impl Family for Conv {
         let macs = pixels * (o.packed_bytes / kind.size()) as f64;
         let bytes = |i: Option<&paring_kernel::Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;
         let (input, output) = (bytes(p.input(0)), bytes(p.output(0)));
-        // Measured: filling and draining a tile takes as long as some four rows.
+        // Measured: filling and draining a tile takes as long as some four rows, where those multiply pairs.
         let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;
         let stream = m.weights(o.packed_bytes, 1) + output / (2.0 * m.l3_bandwidth);
         let (rate, convert) = match kind {
-            Kind::Bytes | Kind::Narrow => (rate::<S>(m), 0.0),
+            Kind::Bytes | Kind::Narrow | Kind::Any => (rate::<S>(m), 0.0),
             // Measured: what it takes to make a word of a byte, in nanoseconds.
             Kind::Words => (word_rate::<S>(m), 0.1),
         };
         let copy = o.scratch.shared as f64 * (2.0 / m.l3_bandwidth + convert);
         Cost {
-            ns: (macs + drain) / (0.92 * rate) + 0.5 * stream + copy + 300.0,
+            ns: (macs / rate + drain / rate.min(pair_rate(m))) / 0.92 + 0.5 * stream + copy + 300.0,
             bytes: input + output + o.packed_bytes as f64 + 2.0 * o.scratch.shared as f64,
         }
     }

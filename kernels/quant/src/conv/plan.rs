@@ -3,15 +3,15 @@
 use crate::{
     finish,
     operand::{Bytes, Channels, integer},
-    rows::{self, Count, QUAD, Rows},
+    rows::{Count, QUAD, Room, Rows},
 };
 use paring_core::{DType, Op, Tensor};
 use paring_dense::{
     conv::{Geometry, Halo, View},
     panel::{Columns, columns},
 };
-use paring_kernel::{KernelError, Offer, Problem, Reject};
-use paring_simd::LANES;
+use paring_kernel::{Isa, KernelError, Offer, Problem, Reject};
+use paring_simd::{LANES, Simd};
 
 /// Longest sum: beyond, products of bytes and weights with a zero point might leave 32 bits.
 const MOST_TERMS: usize = 32_000;
@@ -34,10 +34,21 @@ pub enum Kind {
     Narrow,
     /// Words, made of the bytes once: for weights that are large throughout, and where nothing multiplies bytes.
     Words,
+    /// Bytes as they are, where instructions add the products of any of them.
+    Any,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Bytes, Kind::Narrow, Kind::Words];
+    pub const ALL: [Kind; 4] = [Kind::Bytes, Kind::Narrow, Kind::Words, Kind::Any];
+
+    /// Those that make sense with these instructions; narrow panels do where wide ones of bytes do.
+    pub fn on<S: Simd>() -> &'static [Kind] {
+        match S::ISA {
+            Isa::Portable => &[Kind::Words],
+            _ if S::ANY_WEIGHTS => &[Kind::Any],
+            _ => &[Kind::Bytes, Kind::Words],
+        }
+    }
 
     /// That of an offer.
     pub fn of(o: &Offer) -> Kind {
@@ -49,7 +60,13 @@ impl Kind {
             Kind::Bytes => "bytes",
             Kind::Narrow => "narrow",
             Kind::Words => "words",
+            Kind::Any => "any",
         }
+    }
+
+    /// What a row of bytes has room for.
+    fn room(self) -> Room {
+        if self == Kind::Any { Room::Any } else { Room::Pairs }
     }
 
     /// Bytes of an input.
@@ -134,7 +151,7 @@ impl Plan {
     pub fn rows(&self, p: &Problem) -> Result<Rows, KernelError> {
         let w = p.constant(1).ok_or_else(|| KernelError::Problem("the weights are not constant".into()))?;
         let (taps, quads) = (self.geometry.taps, self.quads());
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(self.kind.room());
         for c in &self.panels {
             rows.panel(c.width());
             let (first, end) = self.touched(c);
@@ -146,7 +163,7 @@ impl Plan {
                         let at = ((quad - first) * taps + tap) * c.width();
                         let (source, panel) = ((tap * quads + quad) as u32, &mut panel[at..at + c.width()]);
                         match self.kind {
-                            Kind::Bytes | Kind::Narrow => rows.push(source, panel),
+                            Kind::Bytes | Kind::Narrow | Kind::Any => rows.push(source, panel),
                             Kind::Words => {
                                 rows.push_words(2 * source, panel.iter().map(|w| [w[0], w[1]]));
                                 rows.push_words(2 * source + 1, panel.iter().map(|w| [w[2], w[3]]));
@@ -159,9 +176,10 @@ impl Plan {
         Ok(rows)
     }
 
-    /// Bytes of packed [rows](Plan::rows), counted without packing them: of words, or in these panels and in narrow ones.
+    /// Bytes of packed [rows](Plan::rows), counted without packing them: in these panels and, where
+    /// neighbours must fit together, in narrow ones.
     pub fn packed_bytes(&self, p: &Problem) -> Option<[usize; 2]> {
-        let mut count = [Count::default(), Count::default()];
+        let (mut count, room) = ([Count::default(), Count::default()], self.kind.room());
         let w = p.constant(1)?;
         for c in &self.panels {
             if self.kind == Kind::Words {
@@ -170,9 +188,12 @@ impl Plan {
                 continue;
             }
             let panel = self.panel(w, c);
-            count[0].panel(c.width(), panel.chunks_exact(c.width()).map(rows::needed).sum());
+            count[0].panel(c.width(), panel.chunks_exact(c.width()).map(|quad| room.needed(quad)).sum());
+            if room == Room::Any {
+                continue;
+            }
             for vector in 0..c.lanes.div_ceil(LANES) {
-                let part = |quad: &[[i32; QUAD]]| rows::needed(&quad[vector * LANES..][..LANES]);
+                let part = |quad: &[[i32; QUAD]]| room.needed(&quad[vector * LANES..][..LANES]);
                 count[1].panel(LANES, panel.chunks_exact(c.width()).map(part).sum());
             }
         }
