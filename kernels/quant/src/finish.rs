@@ -100,6 +100,14 @@ impl Epilogue {
     /// # Errors
     /// [`KernelError::Problem`] where it is not [servable].
     pub fn new(p: &Problem, scale: &[f32], padded: bool) -> Result<Epilogue, KernelError> {
+        Epilogue::of_sums_below(2f32.powi(31), p, scale, padded)
+    }
+
+    /// As [`Epilogue::new`], of sums that are less than `most` in size.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_sums_below(most: f32, p: &Problem, scale: &[f32], padded: bool) -> Result<Epilogue, KernelError> {
         let channels = scale.len();
         servable(p, channels).map_err(|r| KernelError::Problem(r.to_string()))?;
         let width = channels.next_multiple_of(LANES) + PADDING;
@@ -138,12 +146,13 @@ impl Epilogue {
                 step => e.steps.push(step),
             }
         }
-        e.shorten();
+        e.shorten(most);
         Ok(e)
     }
 
-    /// Where at most a clamp is left, brings it, scale and shift to the units of the output.
-    fn shorten(&mut self) {
+    /// Where at most a clamp is left, brings it, scale and shift to the units of the output. Sums are less than `most` in
+    /// size.
+    fn shorten(&mut self, most: f32) {
         let (lo, hi) = match self.steps[..] {
             [] => (f32::NEG_INFINITY, f32::INFINITY),
             [Step::Act(Act::Relu)] => (0.0, f32::INFINITY),
@@ -162,8 +171,8 @@ impl Epilogue {
         let within = |v: f32| (v * each).clamp(least - zero, largest - zero);
         let (lo, hi) = (within(lo), within(hi));
         self.clamp = Some((lo, hi));
-        // Sums are less than 2^31 in size.
-        let small = self.scale.iter().all(|s| s.abs() <= 0.25) && self.shift.iter().all(|s| s.abs() <= 1e9);
+        // Together less than 2^31.
+        let small = self.scale.iter().all(|s| s.abs() * most <= 1e9) && self.shift.iter().all(|s| s.abs() <= 1e9);
         let bound = |v: f32| v.round_ties_even() as i16 + out.zero_point as i16;
         let narrow = Narrow { zero: out.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: out.signed };
         self.narrow = small.then_some(narrow);
@@ -295,6 +304,37 @@ impl Finish<'_> {
                 unsafe { s.store(row.as_mut_ptr().add(h * LANES), values[i][h]) };
             }
             self.general(s, place, &mut row[..NV * LANES], y[i] + place.first);
+        }
+    }
+
+    /// Finishes `width` pixels of one vector of columns, whose sums follow one another as do the pixels, from element `y`
+    /// of the output on.
+    ///
+    /// # Safety
+    /// As for [`Finish::store`]; `sums` must be valid for reads of all of them.
+    #[inline(always)]
+    pub unsafe fn store_row<S: Simd>(&self, s: S, place: &Place, sums: *const f32, width: usize, y: usize) {
+        macro_rules! some {
+            ($n:literal, $at:expr) => {{
+                let mut values = [[s.splat(0.0)]; $n];
+                let mut to = [0; $n];
+                for k in 0..$n {
+                    // SAFETY: the caller's promise.
+                    values[k][0] = unsafe { s.load(sums.add(($at + k) * LANES)) };
+                    to[k] = y + ($at + k) * LANES;
+                }
+                // SAFETY: the caller's promise.
+                unsafe { self.store::<S, $n, 1>(s, place, values, &to) };
+            }};
+        }
+        let mut at = 0;
+        while at + 4 <= width {
+            some!(4, at);
+            at += 4;
+        }
+        while at < width {
+            some!(1, at);
+            at += 1;
         }
     }
 

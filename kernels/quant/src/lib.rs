@@ -39,9 +39,11 @@ macro_rules! entry {
     };
 }
 
-/// A table of kernels, each for every instruction set; those that sum products of bytes for VNNI as well.
+/// A table of kernels, each for every instruction set; those that sum products of bytes for VNNI as well, and some only
+/// for what takes any weights.
 macro_rules! kernels {
     (products { $($product:ty: $pname:literal, $psummary:literal, $pops:expr;)* }
+     any_weights { $($any:ty: $aname:literal, $asummary:literal, $aops:expr;)* }
      others { $($family:ty: $name:literal, $summary:literal, $ops:expr;)* }) => {
         /// Every kernel of this crate.
         pub static KERNELS: &[&dyn Kernel] = &[
@@ -53,6 +55,13 @@ macro_rules! kernels {
                 #[cfg(target_arch = "x86_64")]
                 entry!($product, paring_simd::Avx2, concat!($pname, "_avx2"), $psummary, $pops),
                 entry!($product, paring_simd::Portable, concat!($pname, "_portable"), $psummary, $pops),
+            )*
+            $(
+                #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+                entry!($any, paring_simd::Avx512Vnni, concat!($aname, "_avx512vnni"), $asummary, $aops),
+                #[cfg(target_arch = "x86_64")]
+                entry!($any, paring_simd::AvxVnni, concat!($aname, "_avxvnni"), $asummary, $aops),
+                entry!($any, paring_simd::Portable, concat!($aname, "_portable"), $asummary, $aops),
             )*
             $(
                 #[cfg(target_arch = "x86_64")]
@@ -69,6 +78,10 @@ kernels! {
             "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
             ["Conv"];
         dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time", ["Dense"];
+    }
+    any_weights {
+        depthwise::DepthwiseDots: "conv_depthwise_dots_bytes",
+            "Depthwise convolution of bytes: four taps of a row at a time", ["Conv"];
     }
     others {
         depthwise::Depthwise: "conv_depthwise_bytes",

@@ -1,18 +1,16 @@
-//! Depthwise convolution of bytes.
+//! Depthwise convolution of bytes that are made numbers.
 //!
 //! The bytes of a block of channels are made numbers once, in a frame of zeros, and the window slides over those: sums of
 //! a few products of bytes are exact in `f32`, and every byte is converted once rather than for every tap.
 
+use super::{Plan, straight};
 use crate::{
     family::{Family, streaming},
     finish::{self, Epilogue, Finish, Place},
-    operand::{Bytes, Channels, integer},
+    operand::integer,
 };
-use paring_core::{AlignedBuf, DType, Op};
-use paring_dense::{
-    conv::Geometry,
-    depthwise::tile::{self, ANY, Out, Row},
-};
+use paring_core::{AlignedBuf, DType};
+use paring_dense::depthwise::tile::{self, ANY, Out, Row};
 use paring_kernel::{Cost, KernelError, Machine, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, Scratch};
 use paring_simd::{LANES, Simd, Task};
 use paring_vector::support::BLOCKED;
@@ -20,68 +18,6 @@ use std::sync::Arc;
 
 /// See the module.
 pub struct Depthwise;
-
-/// Products of a byte with a weight that has a zero point, whose sum is exact in `f32`.
-const MOST_TAPS: usize = (1 << 24) / (255 * 255);
-/// Output pixels of a task, about.
-const TASK_PIXELS: usize = 4096;
-
-struct Plan {
-    geometry: Geometry,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    dilation: [usize; 2],
-    x: Bytes,
-    channels: Channels,
-    /// The input channel of each output channel.
-    source: Vec<usize>,
-    /// Output rows of a task.
-    band: usize,
-}
-
-impl Plan {
-    fn of(p: &Problem) -> Result<Plan, Reject> {
-        let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-        let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
-        let (x, channels) = (Bytes::of(x)?, Channels::of(w, 0)?);
-        let g = Geometry::of_any_conv(p, a)?;
-        if g.depth != 1 {
-            return Err(Reject::because("groups have more than one input channel"));
-        }
-        if a.kernel.len() > 2 || g.taps > MOST_TAPS {
-            return Err(Reject::because("only windows of two axes, and not too large"));
-        }
-        finish::servable(p, g.outputs)?;
-        let pair = |v: &[usize]| [if v.len() > 1 { v[0] } else { 1 }, v[v.len() - 1]];
-        let each = g.outputs / g.groups;
-        let source = (0..g.outputs).map(|m| g.select.as_ref().map_or(m / each, |s| s[m / each] as usize)).collect();
-        let band = (TASK_PIXELS / g.output[2].max(1)).clamp(1, g.output[1]);
-        Ok(Plan {
-            kernel: pair(&a.kernel),
-            stride: pair(&a.stride),
-            dilation: pair(&a.dilation),
-            geometry: g,
-            x,
-            channels,
-            source,
-            band,
-        })
-    }
-
-    fn blocks(&self) -> usize {
-        self.geometry.outputs.div_ceil(LANES)
-    }
-
-    /// Rows of the framed input that a task reads.
-    fn rows(&self) -> usize {
-        (self.band - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
-    }
-
-    /// Columns of the framed input.
-    fn columns(&self) -> usize {
-        (self.geometry.output[2] - 1) * self.stride[1] + (self.kernel[1] - 1) * self.dilation[1] + 1
-    }
-}
 
 impl Family for Depthwise {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
@@ -138,20 +74,18 @@ struct Engine<S> {
 
 impl<S: Simd> Prepared for Engine<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (g, parallel) = (&self.plan.geometry, cx.parallel());
+        let (plan, parallel) = (&self.plan, cx.parallel());
         let (x, own) = (cx.input::<u8>(0), cx.worker_scratch());
         let output = cx.output::<u8>(0);
         let (y, len) = (output.as_mut_ptr(), output.len());
-        let pixels = |[d, h, w]: [usize; 3]| d * h * w * LANES;
-        assert!(x.len() >= g.samples * g.inputs.div_ceil(LANES) * pixels(g.input));
-        assert!(len >= g.samples * self.plan.blocks() * pixels(g.output) * self.epilogue.size());
+        plan.check(x.len(), len / self.epilogue.size());
         let finish = self.epilogue.bind(cx, y, len);
-        let bands = g.output[1].div_ceil(self.plan.band);
-        parallel.run(g.samples * self.plan.blocks() * bands, &|task, worker| {
+        let bands = plan.bands();
+        parallel.run(plan.tasks(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
             let frame = unsafe { own.of::<f32>(worker) };
-            let (unit, first) = (task / bands, task % bands * self.plan.band);
-            let (sample, block) = (unit / self.plan.blocks(), unit % self.plan.blocks());
+            let (unit, first) = (task / bands, task % bands * plan.band);
+            let (sample, block) = (unit / plan.blocks(), unit % plan.blocks());
             self.s.vectorize(Band { engine: self, finish: &finish, x, frame, sample, block, first });
         });
         Ok(())
@@ -194,14 +128,9 @@ impl<E: Simd> Band<'_, E> {
         let plan = &self.engine.plan;
         let (g, columns) = (&plan.geometry, plan.columns());
         let ([_, height, width], [_, above, left]) = (g.input, g.halo);
-        let needed = (rows - 1) * plan.stride[0] + (plan.kernel[0] - 1) * plan.dilation[0] + 1;
         let zero = s.splat(plan.x.zero_point as f32);
-        let lanes = (g.outputs - self.block * LANES).min(LANES);
-        let sources = &plan.source[self.block * LANES..][..lanes];
-        let straight = sources.iter().enumerate().all(|(i, &c)| c == sources[0] / LANES * LANES + i);
-        let plane = height * width * LANES;
-        let blocks = g.inputs.div_ceil(LANES);
-        for r in 0..needed {
+        let sources = plan.sources(self.block);
+        for r in 0..plan.rows_of(rows) {
             let to = &mut self.frame[r * columns * LANES..][..columns * LANES];
             let row = (self.first * plan.stride[0] + r).checked_sub(above).filter(|&row| row < height);
             let Some(row) = row else {
@@ -213,9 +142,8 @@ impl<E: Simd> Band<'_, E> {
             to[..before * LANES].fill(0.0);
             to[(before + kept) * LANES..].fill(0.0);
             let to = &mut to[before * LANES..(before + kept) * LANES];
-            if straight {
-                let at = (self.sample * blocks + sources[0] / LANES) * plane + row * width * LANES;
-                let from = &self.x[at..at + kept * LANES];
+            if straight(sources) {
+                let from = &self.x[plan.row_at(self.sample, sources[0], row)..][..kept * LANES];
                 for i in 0..kept {
                     // SAFETY: eight bytes, and eight elements.
                     unsafe {
@@ -226,7 +154,7 @@ impl<E: Simd> Band<'_, E> {
                 continue;
             }
             for (lane, &c) in sources.iter().enumerate() {
-                let at = (self.sample * blocks + c / LANES) * plane + row * width * LANES + c % LANES;
+                let at = plan.row_at(self.sample, c, row) + c % LANES;
                 for i in 0..kept {
                     let byte = self.x[at + i * LANES];
                     to[i * LANES + lane] = (integer(byte, plan.x.signed) - plan.x.zero_point) as f32;
@@ -269,28 +197,8 @@ impl<E: Simd> Band<'_, E> {
             // SAFETY: the frame holds every tap of every pixel of the band, the weights every tap.
             unsafe { tile::row::<S, KW, ST>(s, &row) };
             let y = (first + r) * width * LANES;
-            macro_rules! finish {
-                ($n:literal, $at:expr) => {{
-                    let mut values = [[s.splat(0.0)]; $n];
-                    let mut to = [0; $n];
-                    for k in 0..$n {
-                        // SAFETY: pixels of the row.
-                        values[k][0] = unsafe { s.load(sums.as_ptr().add(($at + k) * LANES)) };
-                        to[k] = y + ($at + k) * LANES;
-                    }
-                    // SAFETY: pixels of this band's rows, which no other task has.
-                    unsafe { self.finish.store::<S, $n, 1>(s, &place, values, &to) };
-                }};
-            }
-            let mut at = 0;
-            while at + 4 <= width {
-                finish!(4, at);
-                at += 4;
-            }
-            while at < width {
-                finish!(1, at);
-                at += 1;
-            }
+            // SAFETY: the sums of the row's pixels, which are this band's and no other task's.
+            unsafe { self.finish.store_row(s, &place, sums.as_ptr(), width, y) };
         }
     }
 }
