@@ -15,6 +15,7 @@ mod loops;
 mod lrn;
 mod movement;
 mod pad;
+pub mod places;
 mod pool;
 mod post;
 mod reduce;

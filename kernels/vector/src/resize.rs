@@ -1,10 +1,7 @@
 //! Nearest and linear interpolation over the last two axes, by tables of places and weights.
 
-use crate::support::*;
-use paring_core::{
-    Layout, Op, normalize_axis,
-    op::{AspectPolicy, Coordinates, Nearest, ResizeAttrs, ResizeMode},
-};
+use crate::{places::Places, support::*};
+use paring_core::Layout;
 use paring_kernel::{
     KernelError, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx, Scratch, SharedMut, WorkerScratch,
 };
@@ -14,184 +11,12 @@ use std::{ops::Range, sync::Arc};
 /// `Resize` of `f32` images.
 pub(crate) struct Resize;
 
-/// Which two elements make up one output index, and the weight of the second.
-#[derive(Clone, Copy, Debug)]
-struct Tap {
-    first: usize,
-    second: usize,
-    weight: f32,
-    /// Outside the region of interest.
-    outside: bool,
-}
-
-/// How one axis is resized.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    input: usize,
-    output: usize,
-    scale: f64,
-    roi: (f64, f64),
-}
-
-#[derive(Clone, Debug)]
-struct Plan {
-    /// Images: all axes but the last two.
-    images: usize,
-    input: [usize; 2],
-    rows: Vec<Tap>,
-    cols: Vec<Tap>,
-    linear: bool,
-    extrapolation: f32,
-}
-
-/// The elements of a constant input that may be absent or empty.
-fn numbers(p: &Problem, i: usize) -> Result<Option<Vec<f64>>, Reject> {
-    if p.input(i).is_none_or(|x| x.is_empty()) {
-        return Ok(None);
-    }
-    let v = p.constant(i).and_then(|t| t.to_f64s()).ok_or("an input that says the size is not constant")?;
-    Ok(Some(v))
-}
-
-fn axes(p: &Problem, a: &ResizeAttrs) -> Result<Vec<Axis>, Reject> {
-    let (x, y) = require_f32(p)?;
-    if x.len() != y.len() {
-        return Err("the ranks differ".into());
-    }
-    let named: Vec<usize> = match &a.axes {
-        Some(axes) => {
-            let axes: Result<_, _> = axes.iter().map(|&d| normalize_axis(d, x.len())).collect();
-            axes.map_err(|e| Reject::from(e.to_string()))?
-        }
-        None => (0..x.len()).collect(),
-    };
-    let factors = match (numbers(p, 2)?, numbers(p, 3)?) {
-        (Some(scales), _) => scales,
-        (None, Some(sizes)) => {
-            let mut f: Vec<f64> = sizes.iter().zip(&named).map(|(s, &d)| s / x[d] as f64).collect();
-            let common = match a.aspect {
-                AspectPolicy::Stretch => None,
-                AspectPolicy::NotLarger => f.iter().copied().reduce(f64::min),
-                AspectPolicy::NotSmaller => f.iter().copied().reduce(f64::max),
-            };
-            common.into_iter().for_each(|c| f.fill(c));
-            f
-        }
-        (None, None) => return Err("there are neither scales nor sizes".into()),
-    };
-    let crop = a.coordinates == Coordinates::TfCropAndResize;
-    let roi = if crop { numbers(p, 1)? } else { None };
-    let n = named.len();
-    if factors.len() != n || roi.as_ref().is_some_and(|r| r.len() != 2 * n) {
-        return Err("scales, sizes or region do not fit the axes".into());
-    }
-    let mut all: Vec<Axis> =
-        x.iter().zip(y).map(|(&input, &output)| Axis { input, output, scale: 1.0, roi: (0.0, 1.0) }).collect();
-    for (k, &d) in named.iter().enumerate() {
-        all[d].scale = factors[k];
-        if let Some(r) = &roi {
-            all[d].roi = (r[k], r[n + k]);
-        }
-    }
-    if all.iter().any(|s| !(s.scale > 0.0 && s.scale.is_finite())) {
-        return Err("a scale is not positive".into());
-    }
-    Ok(all)
-}
-
-fn plan(p: &Problem, layout: Layout) -> Result<Plan, Reject> {
-    let Op::Resize(a) = &p.op else { return Err("not a resize".into()) };
-    if matches!(a.mode, ResizeMode::Cubic { .. }) {
-        return Err("cubic interpolation".into());
-    }
-    let axes = axes(p, a)?;
-    let linear = a.mode == ResizeMode::Linear;
-    if linear && a.antialias && axes.iter().any(|s| s.scale < 1.0) {
-        return Err("shrinking with a low-pass filter".into());
-    }
-    if layout != Layout::Plain && a.coordinates == Coordinates::TfCropAndResize {
-        return Err("regions of interest are cut in plain layout".into());
-    }
-    let spatial = axes.len().saturating_sub(2).max(if layout == Layout::Plain { 0 } else { 2 });
-    let (outer, inner) = axes.split_at_checked(spatial).ok_or("too few axes")?;
-    if outer.iter().any(|s| !untouched(s)) {
-        return Err("an axis before the last two changes".into());
-    }
-    let whole = Axis { input: 1, output: 1, scale: 1.0, roi: (0.0, 1.0) };
-    let (h, w) = match *inner {
-        [h, w] => (h, w),
-        [w] => (whole, w),
-        _ => return Err("no spatial axis".into()),
-    };
-    let shape = &operands(p)?.0.shape;
-    let images = match layout {
-        Layout::Plain => outer.iter().map(|s| s.input).product(),
-        _ => {
-            let planes = Planes::of(shape)?;
-            planes.samples * planes.blocks()
-        }
-    };
-    let input = [h.input, w.input];
-    Ok(Plan { images, input, rows: taps(a, &h)?, cols: taps(a, &w)?, linear, extrapolation: a.extrapolation })
-}
-
-fn untouched(s: &Axis) -> bool {
-    (s.scale - 1.0).abs() < 1e-9 && s.input == s.output && s.roi == (0.0, 1.0)
-}
-
-/// The place in the input of an output index (ONNX, `Resize`).
-fn coordinate(c: Coordinates, s: &Axis, o: f64) -> f64 {
-    let (input, resized) = (s.input as f64, s.scale * s.input as f64);
-    let half_pixel = (o + 0.5) / s.scale - 0.5;
-    match c {
-        Coordinates::HalfPixel => half_pixel,
-        Coordinates::HalfPixelSymmetric => input / 2.0 * (1.0 - s.output as f64 / resized) + half_pixel,
-        Coordinates::PytorchHalfPixel | Coordinates::AlignCorners if resized == 1.0 => 0.0,
-        Coordinates::PytorchHalfPixel => half_pixel,
-        Coordinates::AlignCorners => o * (input - 1.0) / (resized - 1.0),
-        Coordinates::Asymmetric => o / s.scale,
-        Coordinates::TfHalfPixelForNn => (o + 0.5) / s.scale,
-        Coordinates::TfCropAndResize => {
-            let within = if resized == 1.0 { 0.5 } else { o / (resized - 1.0) };
-            (s.roi.0 + within * (s.roi.1 - s.roi.0)) * (input - 1.0)
-        }
-    }
-}
-
-fn taps(a: &ResizeAttrs, s: &Axis) -> Result<Vec<Tap>, Reject> {
-    let last = s.input as f64 - 1.0;
-    let tap = |o: usize| {
-        if untouched(s) {
-            return Ok(Tap { first: o, second: o, weight: 0.0, outside: false });
-        }
-        let c = coordinate(a.coordinates, s, o as f64);
-        if !c.is_finite() {
-            return Err(Reject::because("an output index has no place in the input"));
-        }
-        let outside = a.coordinates == Coordinates::TfCropAndResize && (c < 0.0 || c > last);
-        let (below, fraction) = (c.floor(), c - c.floor());
-        let place = |v: f64| v.clamp(0.0, last) as usize;
-        if let ResizeMode::Nearest(n) = a.mode {
-            let up = match n {
-                Nearest::RoundPreferFloor => fraction > 0.5,
-                Nearest::RoundPreferCeil => fraction >= 0.5,
-                Nearest::Floor => false,
-                Nearest::Ceil => fraction > 0.0,
-            };
-            let first = place(below + f64::from(up));
-            return Ok(Tap { first, second: first, weight: 0.0, outside });
-        }
-        Ok(Tap { first: place(below), second: place(below + 1.0), weight: fraction as f32, outside })
-    };
-    (0..s.output).map(tap).collect()
-}
-
 impl Family for Resize {
     fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let rank = require_f32(p)?.0.len();
         let mut reason = None;
         for &layout in layouts(rank) {
-            match plan(p, layout) {
+            match Places::of(p, layout) {
                 Ok(plan) => {
                     let mut o = uniform(p, layout, 0);
                     o.inputs.iter_mut().skip(1).for_each(|x| *x = None);
@@ -213,14 +38,14 @@ impl Family for Resize {
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let layout = o.outputs[0];
-        Ok(Box::new(Run { s, blocked: layout != Layout::Plain, plan: plan(p, layout).map_err(problem)? }))
+        Ok(Box::new(Run { s, blocked: layout != Layout::Plain, plan: Places::of(p, layout).map_err(problem)? }))
     }
 }
 
 struct Run<S> {
     s: S,
     blocked: bool,
-    plan: Plan,
+    plan: Places,
 }
 
 impl<S: Simd> Prepared for Run<S> {
@@ -238,7 +63,7 @@ impl<S: Simd> Prepared for Run<S> {
 }
 
 struct Pass<'a> {
-    plan: &'a Plan,
+    plan: &'a Places,
     blocked: bool,
     x: &'a [f32],
     y: SharedMut<'a, f32>,

@@ -121,7 +121,11 @@ fn resizes(m: &mut Maker) {
         [Coordinates::HalfPixel, Coordinates::AlignCorners, Coordinates::Asymmetric, Coordinates::PytorchHalfPixel];
     for mode in modes {
         for coordinates in coordinates {
-            for (c, sizes) in [(8, [1, 8, 10, 14]), (5, [1, 5, 7, 4])] {
+            for (shape, sizes) in [
+                (&[1, 8, 5, 7][..], &[1, 8, 10, 14][..]),
+                (&[1, 5, 5, 7], &[1, 5, 7, 4]),
+                (&[1, 9, 3, 4, 5], &[1, 9, 3, 8, 9]),
+            ] {
                 let attrs = ResizeAttrs {
                     mode,
                     coordinates,
@@ -131,8 +135,8 @@ fn resizes(m: &mut Maker) {
                     axes: None,
                     aspect: AspectPolicy::Stretch,
                 };
-                let x = m.rng.floats(&[1, c, 5, 7]);
-                m.add1(Op::Resize(attrs), vec![given(x), In::Absent, In::Absent, list(&sizes)]);
+                let x = m.rng.floats(shape);
+                m.add1(Op::Resize(attrs), vec![given(x), In::Absent, In::Absent, list(sizes)]);
             }
         }
     }
