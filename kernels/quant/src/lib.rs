@@ -12,9 +12,11 @@ mod depthwise;
 pub mod family;
 mod finish;
 mod lanes;
+mod mean;
 mod operand;
 mod pool;
 mod product;
+mod resize;
 mod rows;
 mod table;
 mod tile;
@@ -89,6 +91,8 @@ kernels! {
         binary::Binary: "binary_bytes", "A function of two numbers that bytes stand for", ["Binary"];
         table::Table: "table_bytes", "A function of a byte, by a table of its 256 values", ["Unary", "Activation"];
         pool::MaxPool: "pool_max_bytes", "The largest byte of each window", ["Pool"];
+        mean::MeanPool: "pool_mean_bytes", "The mean of each window, from an exact sum", ["Pool"];
+        resize::Resize: "resize_bytes", "Nearest and linear interpolation of images of bytes", ["Resize"];
         pool::GlobalMean: "global_mean_bytes", "The mean of every plane, from an exact sum", ["GlobalPool"];
         convert::Convert: "convert_bytes",
             "Numbers to bytes, bytes to others, and bytes to numbers, from layout to layout",

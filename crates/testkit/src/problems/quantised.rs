@@ -1,11 +1,11 @@
 //! Operators on bytes that stand for numbers.
 
-use super::{In, Maker, Rng, given, known};
+use super::{In, Maker, Rng, given, known, list};
 use paring_core::{
     DType, Op, Quant, Tensor,
     op::{
-        Act, AxisAttrs, Binary, ConvAttrs, DenseAttrs, EpiOp, GlobalPool, Padding, PoolAttrs, PoolKind, QuantizeAttrs,
-        Unary,
+        Act, AspectPolicy, AxisAttrs, Binary, ConvAttrs, Coordinates, DenseAttrs, EpiOp, GlobalPool, Nearest, Padding,
+        PoolAttrs, PoolKind, QuantizeAttrs, ResizeAttrs, ResizeMode, Unary,
     },
 };
 
@@ -16,6 +16,7 @@ pub(super) fn make(op: &str, m: &mut Maker) {
         "Binary" => binary(m),
         "Unary" | "Activation" => functions(op, m),
         "Pool" => pools(m),
+        "Resize" => resizes(m),
         "GlobalPool" => means(m),
         "Identity" => conversions(m),
         "DequantizeLinear" => dequantise(m),
@@ -229,23 +230,79 @@ fn functions(op: &str, m: &mut Maker) {
 }
 
 fn pools(m: &mut Maker) {
-    for (kernel, stride, pad) in [(2, 2, 0), (3, 2, 1), (3, 1, 1)] {
-        for kind in [PoolKind::Max, PoolKind::Average { count_padding: false }] {
-            let attrs = PoolAttrs {
+    let (inner, all) = (PoolKind::Average { count_padding: false }, PoolKind::Average { count_padding: true });
+    // Window, stride, padding, dilation; the last one's windows end beyond the padding.
+    for (kernel, stride, pad, dilation, ceil) in
+        [(2, 2, 0, 1, false), (3, 2, 1, 1, false), (3, 1, 1, 1, false), (2, 1, 1, 2, false), (3, 2, 1, 1, true)]
+    {
+        for kind in [PoolKind::Max, inner, all] {
+            let attrs = |axes: usize| PoolAttrs {
                 kind,
-                kernel: vec![kernel; 2],
-                stride: vec![stride; 2],
-                dilation: vec![1; 2],
-                padding: Padding::Explicit { before: vec![pad; 2], after: vec![pad; 2] },
-                ceil: false,
+                kernel: vec![kernel; axes],
+                stride: vec![stride; axes],
+                dilation: vec![dilation; axes],
+                padding: Padding::Explicit { before: vec![pad; axes], after: vec![pad; axes] },
+                ceil,
                 column_major: false,
             };
             for dtype in TYPES {
                 let c = m.rng.channels();
-                let x = m.rng.images(c);
-                let x = given(activations(&mut m.rng, dtype, &x));
-                let epilogue = if kind == PoolKind::Max { vec![] } else { vec![quantise(&mut m.rng, 10.0)] };
-                m.with_epilogue(Op::Pool(attrs.clone()), vec![x], 1, epilogue);
+                let images = m.rng.images(c);
+                let step = quantise(&mut m.rng, 10.0);
+                let steps = match (kind, m.rng.between(0, 2)) {
+                    (PoolKind::Max, _) => vec![],
+                    (_, 0) => vec![EpiOp::Act(Act::HardSwish), step],
+                    _ => vec![step],
+                };
+                let x = given(activations(&mut m.rng, dtype, &images));
+                m.with_epilogue(Op::Pool(attrs(2)), vec![x], 1, steps.clone());
+                let x = given(activations(&mut m.rng, dtype, &[2, 11, 9]));
+                m.with_epilogue(Op::Pool(attrs(1)), vec![x], 1, steps);
+                if kind != PoolKind::Max {
+                    let x = given(activations(&mut m.rng, dtype, &images));
+                    m.with_epilogue(Op::Pool(attrs(2)), vec![x], 1, vec![]);
+                }
+            }
+        }
+    }
+}
+
+fn resizes(m: &mut Maker) {
+    let modes =
+        [ResizeMode::Nearest(Nearest::RoundPreferFloor), ResizeMode::Nearest(Nearest::Floor), ResizeMode::Linear];
+    for mode in modes {
+        for coordinates in [Coordinates::HalfPixel, Coordinates::AlignCorners, Coordinates::Asymmetric] {
+            for (x, y) in [
+                (&[1, 8, 5, 7][..], &[1, 8, 10, 14][..]),
+                (&[2, 11, 5, 7], &[2, 11, 7, 4]),
+                (&[1, 9, 6], &[1, 9, 13]),
+                (&[1, 9, 3, 4, 5], &[1, 9, 3, 8, 9]),
+            ] {
+                let attrs = ResizeAttrs {
+                    mode,
+                    coordinates,
+                    antialias: false,
+                    exclude_outside: false,
+                    extrapolation: 0.0,
+                    axes: None,
+                    aspect: AspectPolicy::Stretch,
+                };
+                let sizes: Vec<i64> = y.iter().map(|&n| n as i64).collect();
+                let dtype = m.rng.pick(&TYPES);
+                let (scale, zero) = parameters(&mut m.rng, dtype);
+                // As before, by another scale, after a function, and as numbers.
+                let same = EpiOp::Quantize { to: dtype, scale, zero_point: zero };
+                let other = quantise(&mut m.rng, 10.0);
+                let mut all = vec![vec![other], vec![EpiOp::Act(Act::HardSwish), other], vec![]];
+                // Half of the means of two neighbours lie half-way between two bytes of the same scale.
+                if (mode, coordinates) != (ResizeMode::Linear, Coordinates::Asymmetric) {
+                    all.push(vec![same]);
+                }
+                for steps in all {
+                    let x = bytes(&mut m.rng, dtype, x).with_quant(Some(Quant::per_tensor(scale, zero)));
+                    let inputs = vec![given(x), In::Absent, In::Absent, list(&sizes)];
+                    m.with_epilogue(Op::Resize(attrs.clone()), inputs, 1, steps);
+                }
             }
         }
     }
