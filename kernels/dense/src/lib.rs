@@ -13,7 +13,7 @@ pub mod fully_connected;
 mod gemm;
 mod half;
 mod im2col;
-mod matmul;
+pub mod matmul;
 mod one_row;
 pub mod panel;
 mod stamp;

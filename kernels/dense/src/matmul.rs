@@ -27,25 +27,36 @@ const PACK_FROM: usize = 2 * tile::STEP + 1;
 
 /// Matrices of a batch.
 #[derive(Clone, Debug)]
-struct Extent {
-    rows: usize,
-    depth: usize,
-    columns: usize,
+pub struct Extent {
+    /// Rows of the left operand and of the output.
+    pub rows: usize,
+    /// Columns of the left operand and rows of the right one.
+    pub depth: usize,
+    /// Columns of the right operand and of the output.
+    pub columns: usize,
     /// First elements of the matrices of each batch: left and right operand.
-    batches: Vec<(usize, usize)>,
+    pub batches: Vec<(usize, usize)>,
 }
 
 impl Extent {
     fn of(p: &Problem) -> Result<Extent, Reject> {
+        if p.inputs.iter().take(2).chain(p.outputs.first()).flatten().any(|o| o.dtype != DType::F32) {
+            return Err(Reject::because("only f32"));
+        }
+        Extent::of_any(p)
+    }
+
+    /// Of operands of any type.
+    ///
+    /// # Errors
+    /// [`Reject`] where it is no product of matrices.
+    pub fn of_any(p: &Problem) -> Result<Extent, Reject> {
         if !matches!(p.op, Op::MatMul) {
             return Err(Reject::because("not a matrix product"));
         }
         let missing = || Reject::because("an operand is missing");
         let (a, b) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);
         let y = p.output(0).ok_or_else(missing)?;
-        if [a.dtype, b.dtype, y.dtype].iter().any(|&d| d != DType::F32) {
-            return Err(Reject::because("only f32"));
-        }
         if [a, b, y].iter().any(|o| o.is_empty() || o.len() > isize::MAX as usize / 64) {
             return Err(Reject::because("an operand is empty"));
         }

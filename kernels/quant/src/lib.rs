@@ -12,6 +12,7 @@ mod depthwise;
 pub mod family;
 mod finish;
 mod lanes;
+mod matmul;
 mod mean;
 mod operand;
 mod pool;
@@ -80,6 +81,7 @@ kernels! {
             "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
             ["Conv"];
         dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time", ["Dense"];
+        matmul::MatMul: "matmul_bytes", "Batched product of two matrices of bytes, made words first", ["MatMul"];
     }
     any_weights {
         depthwise::DepthwiseDots: "conv_depthwise_dots_bytes",

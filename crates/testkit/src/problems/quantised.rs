@@ -13,6 +13,7 @@ pub(super) fn make(op: &str, m: &mut Maker) {
     match op {
         "Conv" => convolutions(m),
         "Dense" => products(m),
+        "MatMul" => varying_products(m),
         "Binary" => binary(m),
         "Unary" | "Activation" => functions(op, m),
         "Pool" => pools(m),
@@ -187,6 +188,26 @@ fn products(m: &mut Maker) {
             vec![given(activations(rng, dtype, &[rows, depth])), known(w)]
         };
         finished(m, &op, make, columns, &[rows, columns], 8.0);
+    }
+}
+
+/// Products of two operands that are given, of batches that are broadcast and of several that are not.
+fn varying_products(m: &mut Maker) {
+    for (a, b, y) in [
+        (&[5, 16][..], &[16, 24][..], &[5, 24][..]),
+        (&[2, 3, 19, 21], &[2, 3, 21, 50], &[2, 3, 19, 50]),
+        (&[2, 1, 4, 7], &[3, 7, 9], &[2, 3, 4, 9]),
+        (&[3, 4, 40], &[40, 17], &[3, 4, 17]),
+        (&[13], &[2, 13, 8], &[2, 8]),
+        (&[6, 13], &[13], &[6]),
+    ] {
+        let (columns, op) = (y[y.len() - 1], Op::MatMul);
+        for (left, right) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let types = [TYPES[left], TYPES[right]];
+            let make =
+                move |rng: &mut Rng| vec![given(activations(rng, types[0], a)), given(activations(rng, types[1], b))];
+            finished(m, &op, make, columns, y, 80.0);
+        }
     }
 }
 
