@@ -302,7 +302,9 @@ impl Blocked<'_> {
         let cols = &self.grid.cols;
         let first = cols.iter().position(|c| c.taps == 3).unwrap_or(cols.len());
         let end = cols.iter().rposition(|c| c.taps == 3).map_or(first, |last| last + 1);
-        if self.grid.dilation != [1, 1] || r.taps != 3 || end - first < 2 {
+        // Larger windows have three taps at the edges, and more in between.
+        let all = cols[first..end].iter().all(|c| c.taps == 3);
+        if self.grid.dilation != [1, 1] || r.taps != 3 || end - first < 2 || !all {
             return 0..0;
         }
         let stride = cols[first + 1].first - cols[first].first;

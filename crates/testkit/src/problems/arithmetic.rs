@@ -187,7 +187,9 @@ fn pools(m: &mut Maker) {
         PoolKind::Lp { p: 2 },
     ];
     for kind in kinds {
-        for (kernel, stride, pad, ceil) in [(2, 2, 0, false), (3, 2, 1, false), (3, 2, 0, true), (3, 1, 1, false)] {
+        for (kernel, stride, pad, ceil) in
+            [(2, 2, 0, false), (3, 2, 1, false), (3, 2, 0, true), (3, 1, 1, false), (5, 1, 2, false)]
+        {
             let c = m.rng.channels();
             let shape = m.rng.images(c);
             let attrs = PoolAttrs {

@@ -253,9 +253,14 @@ fn functions(op: &str, m: &mut Maker) {
 fn pools(m: &mut Maker) {
     let (inner, all) = (PoolKind::Average { count_padding: false }, PoolKind::Average { count_padding: true });
     // Window, stride, padding, dilation; the last one's windows end beyond the padding.
-    for (kernel, stride, pad, dilation, ceil) in
-        [(2, 2, 0, 1, false), (3, 2, 1, 1, false), (3, 1, 1, 1, false), (2, 1, 1, 2, false), (3, 2, 1, 1, true)]
-    {
+    for (kernel, stride, pad, dilation, ceil) in [
+        (2, 2, 0, 1, false),
+        (3, 2, 1, 1, false),
+        (3, 1, 1, 1, false),
+        (2, 1, 1, 2, false),
+        (5, 1, 2, 1, false),
+        (3, 2, 1, 1, true),
+    ] {
         for kind in [PoolKind::Max, inner, all] {
             let attrs = |axes: usize| PoolAttrs {
                 kind,
