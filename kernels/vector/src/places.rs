@@ -78,7 +78,7 @@ impl Places {
         let shape = &operands(p)?.0.shape;
         let images = match layout {
             Layout::Plain => outer.iter().map(|s| s.input).product(),
-            Layout::Blocked(_) => {
+            _ => {
                 let planes = Planes::of(shape)?;
                 planes.samples * planes.blocks() * shape[2..spatial].iter().product::<usize>()
             }
