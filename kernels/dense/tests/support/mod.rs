@@ -93,6 +93,7 @@ fn positions(layout: Layout, shape: &[usize]) -> Vec<usize> {
                 })
                 .collect()
         }
+        Layout::Signs => panic!("no layout of numbers"),
     }
 }
 
