@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn random_tensors_of_every_type_repeat() {
-        for dtype in DType::ALL {
+        for dtype in DType::ALL.into_iter().filter(|&d| d != DType::Sign) {
             let tensor = |seed| random_tensor(dtype, &[5, 20], &mut Rng::new(seed, 0)).expect("a tensor");
             assert_eq!((tensor(1).dtype(), tensor(1).shape()), (dtype, &[5, 20][..]));
             assert_eq!(tensor(1), tensor(1));
