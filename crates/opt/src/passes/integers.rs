@@ -5,10 +5,13 @@
 //! a type that says what its integers stand for, and layers read such values as they are. What only moves elements about
 //! moves the integers. Kernels that compute with integers are the planner's choice: it may as well convert.
 
-use crate::{OptError, Pass, PassCx, Proposal, matching::Linear};
+use crate::{
+    OptError, Pass, PassCx, Proposal,
+    matching::{Linear, close},
+};
 use paring_core::{
     DType, Quant,
-    op::{EpiOp, PoolKind},
+    op::{Act, Binary, EpiOp, PoolKind},
 };
 use paring_ir::{Node, NodeId, Op, ValueId};
 
@@ -17,7 +20,7 @@ pub struct Integers;
 
 type Rule = fn(&PassCx<'_>, NodeId, &Node) -> Option<Proposal>;
 
-const RULES: &[Rule] = &[move_integers, quantise_result, read_integers, dequantise_later];
+const RULES: &[Rule] = &[move_integers, quantise_result, read_integers, gate, dequantise_later];
 
 impl Pass for Integers {
     fn name(&self) -> &'static str {
@@ -144,6 +147,28 @@ fn read_integers(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
         return None;
     }
     Some(cx.exchange(id, node, new, format!("{} reads {count} quantised operand(s)", node.op.name())).into())
+}
+
+/// Integers times their sigmoid, which was rounded to integers in between: one function of an integer. What was lost by that
+/// rounding is not lost any more.
+fn gate(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
+    let (Op::Binary(Binary::Mul), [EpiOp::Quantize { .. }]) = (&node.op, &node.epilogue[..]) else { return None };
+    let of = |x: ValueId, gate: ValueId| {
+        let (_, sigmoid) = cx.made_by(gate).filter(|(_, n)| n.input(0) == Some(x))?;
+        let [EpiOp::Quantize { .. }] = sigmoid.epilogue[..] else { return None };
+        match sigmoid.op {
+            Op::Activation(Act::Sigmoid) => Some((x, Act::Swish(1.0))),
+            Op::Activation(Act::HardSigmoid { alpha, beta: 0.5 }) if close(alpha.into(), 1.0 / 6.0) => {
+                Some((x, Act::HardSwish))
+            }
+            _ => None,
+        }
+    };
+    let (a, b) = (node.input(0)?, node.input(1)?);
+    let (x, act) = of(a, b).or_else(|| of(b, a))?;
+    cx.graph().ty(x).quant.as_ref()?;
+    let new = Node { op: Op::Activation(act), inputs: vec![Some(x)], ..node.clone() };
+    Some(cx.exchange(id, node, new, "integers times their sigmoid as one function").into())
 }
 
 /// What moves numbers that were integers moves those, and they are converted afterwards.

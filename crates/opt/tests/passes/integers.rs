@@ -97,3 +97,34 @@ fn integers_that_are_computed_with_stay_integers() {
         becomes(&text, &["integers", "dead-outputs"], &["Identity+quantize", "Relu", "QuantizeLinear", "Cast"]);
     assert!(report.remarks.iter().any(|r| r.reason.contains("computes with the integers themselves")));
 }
+
+#[test]
+fn integers_times_their_sigmoid_are_one_function() {
+    // The result is so small beside what is added that a byte that differs by one cannot be seen.
+    let gated = |x: &str, act: &str| {
+        network(&format!(
+            "const %f: f32[] = [0.000001]
+             const %o: u8[] = [0]
+             %a = Activation({act})(%d)
+             %q2 = {Q}(%a, %t, %y)
+             %s2 = {DQ}(%q2, %t, %y)
+             %m = Binary(Mul)({x}, %s2)
+             %p = {Q}(%m, %t, %y)
+             %z2 = {DQ}(%p, %t, %y)
+             %c = Binary(Mul)(%z2, %f)
+             %k = Binary(Mul)(%c, %f)
+             %r = Binary(Add)(%k, %s)
+             output \"o\" = %r"
+        ))
+    };
+    let after = |text: &str| {
+        let (graph, _) = crate::common::optimized(text, PASSES);
+        graph.to_text()
+    };
+    let swish = after(&gated("%d", "Sigmoid"));
+    assert!(swish.contains("Activation(Swish(1.0))") && !swish.contains("Sigmoid"), "{swish}");
+    let hard = after(&gated("%d", "HardSigmoid(alpha: 0.16666667, beta: 0.5)"));
+    assert!(hard.contains("Activation(HardSwish)"), "{hard}");
+    let other = after(&gated("%d", "HardSigmoid(alpha: 0.2, beta: 0.5)"));
+    assert!(other.contains("Binary(Mul)") && other.contains("HardSigmoid"), "{other}");
+}
