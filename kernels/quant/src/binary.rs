@@ -109,6 +109,8 @@ impl Family for Binary {
 /// A sum, difference or product of bytes that become bytes, with no more than bounds after it, in the units of the
 /// latter.
 struct Direct {
+    /// The operand of the output's shape, and the other; all that follows is in this order.
+    order: [usize; 2],
     signed: [bool; 2],
     of: Arithmetic,
     how: Narrow,
@@ -133,13 +135,18 @@ impl Direct {
             [Act::Clamp { lo, hi }] => (lo, hi),
             _ => return None,
         };
-        let zeros = [a.zero_point as f32, b.zero_point as f32];
+        let order = match plan.spread {
+            [Spread::Same, Spread::Same | Spread::Channels] => [0, 1],
+            [Spread::Channels, Spread::Same] => [1, 0],
+            _ => return None,
+        };
+        let zeros = order.map(|i| [a, b][i].zero_point as f32);
         let (of, largest) = match plan.kind {
             op::Binary::Add | op::Binary::Sub => {
                 let sign = if plan.kind == op::Binary::Sub { -1.0 } else { 1.0 };
-                let factors = [a.scale / y.scale, sign * b.scale / y.scale];
+                let factors = order.map(|i| [a.scale / y.scale, sign * b.scale / y.scale][i]);
                 let shift = -(factors[0] * zeros[0] + factors[1] * zeros[1]);
-                (Arithmetic::Sum { factors, shift }, factors[0].max(factors[1].abs()))
+                (Arithmetic::Sum { factors, shift }, factors[0].abs().max(factors[1].abs()))
             }
             op::Binary::Mul => {
                 let factor = a.scale * b.scale / y.scale;
@@ -151,8 +158,7 @@ impl Direct {
         let bound = |v: f32| ((v / y.scale).clamp(least - zero, most - zero).round_ties_even() + zero) as i16;
         let how = Narrow { zero: y.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: y.signed };
         // Results must be integers of 32 bits before they are bounded.
-        let spread = plan.spread[0] == Spread::Same && plan.spread[1] != Spread::One;
-        (largest < 1e6 && spread).then_some(Direct { signed: [a.signed, b.signed], of, how })
+        (largest < 1e6).then_some(Direct { order, signed: order.map(|i| [a, b][i].signed), of, how })
     }
 }
 
@@ -230,14 +236,14 @@ impl<E: Simd> Stretch<'_, E> {
     #[inline(always)]
     fn directly<S: Simd>(&self, s: S, direct: &Direct) {
         let (run, y) = (self.run, self.y.as_ptr());
-        let (x, signed) = ([self.x[0].as_ptr(), self.x[1].as_ptr()], direct.signed);
-        let same = run.plan.spread[1] == Spread::Same;
+        let (x, signed) = (direct.order.map(|k| self.x[k].as_ptr()), direct.signed);
+        let same = run.plan.spread == [Spread::Same; 2];
         // No function of a function here: it would not be compiled for the instructions of `S`.
         macro_rules! eights {
             (|$p:ident, $q:ident| $value:expr) => {{
                 macro_rules! at {
-                    ($i:expr) => {{
-                        let second = if same { $i } else { $i / run.plane };
+                    ($i:expr, $block:ident) => {{
+                        let second = if same { $i } else { $block };
                         // SAFETY: operands were checked to hold all eights that they are read for.
                         let ($p, $q) = unsafe {
                             (
@@ -251,17 +257,22 @@ impl<E: Simd> Stretch<'_, E> {
                 let mut i = self.first;
                 while i < self.end {
                     let whole = run.eights.whole(i, self.end);
-                    while i + 2 <= whole {
-                        let bytes = s.narrow([at!(i), at!(i + 1)], direct.how);
-                        // SAFETY: as above; every task has its own eights.
-                        unsafe { y.add(i * LANES).cast::<[u64; 2]>().write_unaligned(bytes) };
-                        i += 2;
-                    }
-                    if i < whole {
-                        let bytes = s.narrow([at!(i); 2], direct.how);
-                        // SAFETY: as above.
-                        unsafe { y.add(i * LANES).cast::<u64>().write_unaligned(bytes[0]) };
-                        i += 1;
+                    while i < whole {
+                        // A division for each plane, not for each eight: it would take longer than all else.
+                        let block = i / run.plane;
+                        let stop = if same { whole } else { whole.min((block + 1) * run.plane) };
+                        while i + 2 <= stop {
+                            let bytes = s.narrow([at!(i, block), at!(i + 1, block)], direct.how);
+                            // SAFETY: as above; every task has its own eights.
+                            unsafe { y.add(i * LANES).cast::<[u64; 2]>().write_unaligned(bytes) };
+                            i += 2;
+                        }
+                        if i < stop {
+                            let bytes = s.narrow([at!(i, block); 2], direct.how);
+                            // SAFETY: as above.
+                            unsafe { y.add(i * LANES).cast::<u64>().write_unaligned(bytes[0]) };
+                            i += 1;
+                        }
                     }
                     if i < self.end && i == whole {
                         let (n, room) = run.eights.at(i);

@@ -230,6 +230,12 @@ fn binary(m: &mut Maker) {
             }
         }
     }
+    for kind in [Binary::Add, Binary::Sub, Binary::Mul] {
+        let (a, b) = (m.rng.pick(&TYPES), m.rng.pick(&TYPES));
+        let inputs = vec![given(activations(&mut m.rng, a, &[2, 11, 1, 1])), given(activations(&mut m.rng, b, &y))];
+        let step = quantise(&mut m.rng, 10.0);
+        m.with_epilogue(Op::Binary(kind), inputs, 1, vec![step]);
+    }
     let flat = [given(activations(&mut m.rng, DType::U8, &[29])), given(activations(&mut m.rng, DType::I8, &[29]))];
     let step = quantise(&mut m.rng, 10.0);
     m.with_epilogue(Op::Binary(Binary::Add), flat.into(), 1, vec![step]);
