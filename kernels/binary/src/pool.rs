@@ -2,7 +2,6 @@
 
 use paring_core::{
     DType, Layout, Op,
-    op::PoolKind,
     signs::{pack, unpack},
 };
 use paring_kernel::{
@@ -12,7 +11,7 @@ use paring_quant::family::{Family, streaming};
 use paring_simd::Simd;
 use paring_vector::{
     support::{Planes, split},
-    windows::Grid,
+    windows::{Grid, of_largest},
 };
 use std::sync::Arc;
 
@@ -47,15 +46,10 @@ static LARGEST: [[u8; CODES]; CODES] = {
 
 /// The operand and the windows.
 fn windows(p: &Problem) -> Result<(&Operand, Grid), Reject> {
-    let Op::Pool(a) = &p.op else { return Err("not a pooling".into()) };
-    let (Some(x), Some(y)) = (p.input(0), p.output(0)) else { return Err("an operand is missing".into()) };
-    if a.kind != PoolKind::Max || p.output(1).is_some() || !p.epilogue.is_empty() {
-        return Err("only the largest of each window, without indices or epilogue".into());
-    }
+    let (x, y, grid) = of_largest(p)?;
     if x.dtype != DType::Sign || y.dtype != DType::Sign {
         return Err(format!("only signs, found {} to {}", x.dtype, y.dtype).into());
     }
-    let grid = Grid::of(&x.shape, &y.shape, a)?;
     if grid.rows.iter().chain(&grid.cols).any(|w| w.taps == 0) {
         return Err("a window sees nothing but padding".into());
     }

@@ -7,7 +7,7 @@ use crate::{
 };
 use paring_core::{
     DType, Op,
-    op::{EpiOp, GlobalPool, PoolKind},
+    op::{EpiOp, GlobalPool},
 };
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx,
@@ -15,7 +15,7 @@ use paring_kernel::{
 use paring_simd::{LANES, Simd, Task};
 use paring_vector::{
     support::{BLOCKED, Planes, split},
-    windows::{Grid, Window, images},
+    windows::{Grid, Window, of_largest},
 };
 use std::sync::Arc;
 
@@ -24,16 +24,11 @@ pub struct MaxPool;
 
 /// Operands of a pooling of bytes.
 fn max_pool(p: &Problem) -> Result<(&Operand, &Operand, Grid), Reject> {
-    let Op::Pool(a) = &p.op else { return Err("not a pooling".into()) };
-    let (Some(x), Some(y)) = (p.input(0), p.output(0)) else { return Err("an operand is missing".into()) };
-    if a.kind != PoolKind::Max || p.output(1).is_some() || !p.epilogue.is_empty() {
-        return Err("only the largest of each window, without indices or epilogue".into());
-    }
+    let (x, y, grid) = of_largest(p)?;
     if x.dtype != y.dtype || !matches!(x.dtype, DType::U8 | DType::I8) {
         return Err(format!("only bytes, found {} to {}", x.dtype, y.dtype).into());
     }
-    images(&x.shape, &y.shape, a)?;
-    Ok((x, y, Grid::of(&x.shape, &y.shape, a)?))
+    Ok((x, y, grid))
 }
 
 impl Family for MaxPool {

@@ -1,7 +1,10 @@
 //! Pooling windows.
 
-use paring_core::op::PoolAttrs;
-use paring_kernel::Reject;
+use paring_core::{
+    Op,
+    op::{PoolAttrs, PoolKind},
+};
+use paring_kernel::{Operand, Problem, Reject};
 
 /// What of the input one window sees along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,19 @@ pub struct Grid {
     pub rows: Vec<Window>,
     /// The windows of each column of the output.
     pub cols: Vec<Window>,
+}
+
+/// Operands and windows of a pooling that keeps the largest of each and does nothing else.
+///
+/// # Errors
+/// [`Reject`] where it is none.
+pub fn of_largest(p: &Problem) -> Result<(&Operand, &Operand, Grid), Reject> {
+    let Op::Pool(a) = &p.op else { return Err("not a pooling".into()) };
+    let (Some(x), Some(y)) = (p.input(0), p.output(0)) else { return Err("an operand is missing".into()) };
+    if a.kind != PoolKind::Max || p.output(1).is_some() || !p.epilogue.is_empty() {
+        return Err("only the largest of each window, without indices or epilogue".into());
+    }
+    Ok((x, y, Grid::of(&x.shape, &y.shape, a)?))
 }
 
 /// Rows and columns of the input and of the output of a pooling over one or two spatial axes.

@@ -150,14 +150,12 @@ impl<S: Simd> Prepared for Engine<S> {
         let (y, len) = (output.as_mut_ptr(), output.len());
         plan.check(x.len(), len / self.epilogue.size());
         let finish = self.epilogue.bind(cx, y, len);
-        let bands = plan.bands();
         parallel.run(plan.tasks(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
             let scratch = unsafe { own.of::<u8>(worker) };
             let (line, fours) = scratch.split_at_mut(self.sizes.line);
             let fours = &mut fours[..self.sizes.fours];
-            let (unit, first) = (task / bands, task % bands * plan.band);
-            let (sample, block) = (unit / plan.blocks(), unit % plan.blocks());
+            let [sample, block, first] = plan.start(task);
             self.s.vectorize(Band { engine: self, finish: &finish, x, line, fours, sample, block, first });
         });
         Ok(())

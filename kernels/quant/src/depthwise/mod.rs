@@ -92,6 +92,12 @@ impl Plan {
         self.geometry.samples * self.blocks() * self.bands()
     }
 
+    /// The sample, the block of channels and the first output row of a task.
+    fn start(&self, task: usize) -> [usize; 3] {
+        let (unit, band) = (task / self.bands(), task % self.bands());
+        [unit / self.blocks(), unit % self.blocks(), band * self.band]
+    }
+
     /// Makes sure that operands have so many elements.
     fn check(&self, x: usize, y: usize) {
         let (g, pixels) = (&self.geometry, |[d, h, w]: [usize; 3]| d * h * w * LANES);
