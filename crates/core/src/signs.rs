@@ -79,8 +79,7 @@ impl Weights {
         }
         let (mut magnitudes, mut with_zeros) = (vec![0.0; outputs], vec![false; outputs]);
         // Weights of one output channel follow each other, or take turns: one pass over memory either way.
-        let run = if strides.output == 1 { 1 } else { strides.output };
-        let runs = || numbers.chunks_exact(run).zip((0..outputs).cycle());
+        let runs = || numbers.chunks_exact(strides.output).zip((0..outputs).cycle());
         for (run, m) in runs() {
             magnitudes[m] = run.iter().fold(magnitudes[m], |most: f32, w| if w.abs() > most { w.abs() } else { most });
         }

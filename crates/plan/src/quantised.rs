@@ -123,17 +123,15 @@ impl Builder<'_> {
         } else {
             let vector = |t: Result<Tensor, _>| t.map(|t| Operand::constant(Arc::new(t)));
             let shape: &[usize] = if quant.axis.is_some() { &[quant.scale.len()] } else { &[] };
-            let signs = operand.dtype == DType::Sign;
-            let zero: Vec<i8> = quant.zero_point.iter().map(|&z| z as i8).collect();
             let zero = match operand.dtype {
-                DType::I8 => Tensor::new(shape, &zero),
-                _ => Tensor::new(shape, &quant.zero_point.iter().map(|&z| z as u8).collect::<Vec<_>>()),
+                DType::Sign => None,
+                DType::I8 => Some(Tensor::new(shape, &quant.zero_point.iter().map(|&z| z as i8).collect::<Vec<_>>())),
+                _ => Some(Tensor::new(shape, &quant.zero_point.iter().map(|&z| z as u8).collect::<Vec<_>>())),
             };
-            let (scale, zero) = (vector(Tensor::new(shape, &quant.scale)), vector(zero));
+            let (scale, zero) = (vector(Tensor::new(shape, &quant.scale)), zero.map(vector).transpose());
             let (shape, axis) = (operand.shape.clone(), quant.axis.unwrap_or(0) as i64);
             let scale = self.add(scale.map_err(|e| fail(&e))?, Origin::Constant);
-            let zero = self.add(zero.map_err(|e| fail(&e))?, Origin::Constant);
-            let zero = (!signs).then_some(zero);
+            let zero = zero.map_err(|e| fail(&e))?.map(|zero| self.add(zero, Origin::Constant));
             let real = self.add(Operand::new(DType::F32, &shape), Origin::Node);
             let op = Op::DequantizeLinear(QuantizeAttrs { axis, to: DType::F32 });
             self.emit("dequantize".into(), op, vec![Some(v), Some(scale), zero], vec![Some(real)], vec![])?;

@@ -35,33 +35,24 @@ fn read_signs(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
         return None;
     }
     let x = node.input(0)?;
-    if !cx.is_f32(x) || !are_signs(cx, x, DEPTH) {
+    if !cx.is_f32(x) {
         return None;
     }
+    let mut patch = cx.patch(id, format!("{} reads signs", node.op.name()));
+    let signs = as_signs(cx, &mut patch, x, DEPTH)?;
     let Some(w) = cx.constant(node.input(1)?) else {
         return Some(Proposal::Decline("reads signs, but its weights are not constant".into()));
     };
     if Weights::of(&node.op, w).is_none() {
         return Some(Proposal::Decline("reads signs, but a row of its weights has more than one magnitude".into()));
     }
-    let mut patch = cx.patch(id, format!("{} reads signs", node.op.name()));
     let mut new = node.clone();
-    new.inputs[0] = Some(as_signs(cx, &mut patch, x, DEPTH)?);
+    new.inputs[0] = Some(signs);
     let y = patch.node(new, 1)[0];
     Some(patch.replace(node.output(0)?, y).remove(id).into())
 }
 
-/// Whether numbers are signs, or signs that were moved about.
-fn are_signs(cx: &PassCx<'_>, v: ValueId, depth: usize) -> bool {
-    if taken(cx, v).is_some() {
-        return true;
-    }
-    let Some((_, node)) = cx.made_by(v).filter(|_| depth > 0) else { return false };
-    let moved = moved_inputs(node).unwrap_or(0);
-    moved > 0 && (0..moved).all(|i| node.input(i).is_some_and(|x| are_signs(cx, x, depth - 1)))
-}
-
-/// The value of signs for numbers that [are signs](are_signs).
+/// The value of signs for numbers that are signs, or signs that were moved about.
 fn as_signs(cx: &PassCx<'_>, patch: &mut Patch, v: ValueId, depth: usize) -> Option<ValueId> {
     let (_, node) = cx.made_by(v)?;
     if let Some(Taken { x, of_zero }) = taken(cx, v) {
