@@ -7,7 +7,7 @@ use paring_dense::{
     conv::{Cursor, Halo},
     epilogue::{Epilogue, Finish, Place},
 };
-use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx, WorkerScratch};
+use paring_kernel::{Isa, KernelError, Machine, Offer, Packed, Prepared, Problem, RunCx, WorkerScratch};
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
 
@@ -18,6 +18,12 @@ pub trait Method: Send + Sync + 'static {
 
     /// Multiply-adds of a task: some twenty microseconds.
     const TASK_MACS: usize;
+
+    /// What an output takes to finish, in nanoseconds.
+    const FINISH: f64;
+
+    /// Multiply-adds in a nanosecond.
+    fn rate(isa: Isa, m: &Machine) -> f64;
 
     /// Bytes of the packed weights of a panel.
     fn packed_bytes(panel: &Panel) -> usize;

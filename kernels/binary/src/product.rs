@@ -2,12 +2,11 @@
 
 use crate::{
     engine::{self, Engine, Method},
-    lut::Lut,
     plan::Plan,
 };
 use core::marker::PhantomData;
 use paring_dense::{conv::Halo, epilogue};
-use paring_kernel::{Cost, Isa, KernelError, Machine, Offer, Operand, Packed, Prepared, Problem, Reject, Scratch};
+use paring_kernel::{Cost, KernelError, Machine, Offer, Operand, Packed, Prepared, Problem, Reject, Scratch};
 use paring_quant::family::Family;
 use paring_simd::Simd;
 use std::sync::Arc;
@@ -37,14 +36,8 @@ impl<M: Method> Family for Product<M> {
         let residuals: f64 =
             p.inputs.iter().skip(2).flatten().filter(|i| i.constant.is_none()).map(|i| bytes(Some(i))).sum();
         let moved = bytes(p.output(0)) + residuals;
-        // Measured: multiply-adds in a nanosecond, and what an output takes to finish.
-        let (rate, finish) = match (M::NAME == Lut::NAME, S::ISA) {
-            (true, Isa::Portable) => (0.4, 1.0),
-            (true, _) => (9.0 * m.gmacs, 0.4),
-            (false, _) => (12.0, 2.0),
-        };
-        let ns = macs / rate
-            + finish * outputs
+        let ns = macs / M::rate(S::ISA, m)
+            + M::FINISH * outputs
             + m.weights(o.packed_bytes, 1)
             + moved / (2.0 * m.l3_bandwidth)
             + 0.1 * o.scratch.shared as f64

@@ -10,7 +10,7 @@ pub use quantised::{channel_read_often, extreme_products, same_weights};
 
 use paring_core::{
     DType, Op, Tensor,
-    op::{Act, EpiOp},
+    op::{Act, ConvAttrs, EpiOp, Padding},
 };
 use paring_ir::{Graph, GraphError, Node, TensorType, ValueId};
 use paring_kernel::{Numerics, Operand, Problem};
@@ -101,6 +101,18 @@ impl Rng {
     /// Channels: fewer than a block, whole blocks, and in between.
     pub fn channels(&mut self) -> usize {
         self.pick(&[1, 3, 5, 8, 11, 16, 24, 27])
+    }
+}
+
+/// A convolution with square windows, padded by half of them on every side.
+pub(crate) fn square(kernel: usize, stride: usize, dilation: usize, groups: usize) -> ConvAttrs {
+    ConvAttrs {
+        kernel: vec![kernel; 2],
+        stride: vec![stride; 2],
+        dilation: vec![dilation; 2],
+        padding: Padding::Explicit { before: vec![kernel / 2; 2], after: vec![kernel / 2; 2] },
+        groups,
+        select: None,
     }
 }
 

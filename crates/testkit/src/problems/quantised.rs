@@ -1,6 +1,6 @@
 //! Operators on bytes that stand for numbers.
 
-use super::{In, Maker, Rng, given, known, list};
+use super::{In, Maker, Rng, given, known, list, square};
 use paring_core::{
     DType, Op, Quant, Tensor,
     op::{
@@ -126,14 +126,6 @@ fn finished(
 }
 
 fn convolutions(m: &mut Maker) {
-    let square = |kernel: usize, stride: usize, dilation: usize, groups: usize| ConvAttrs {
-        kernel: vec![kernel; 2],
-        stride: vec![stride; 2],
-        dilation: vec![dilation; 2],
-        padding: Padding::Explicit { before: vec![kernel / 2; 2], after: vec![kernel / 2; 2] },
-        groups,
-        select: None,
-    };
     let list = [
         (3, 16, 3, 2, 1, 1),
         (8, 24, 1, 1, 1, 1),

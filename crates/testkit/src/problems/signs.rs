@@ -1,6 +1,6 @@
 //! Operators on signs.
 
-use super::{In, Maker, Rng, given, known};
+use super::{In, Maker, Rng, given, known, square};
 use paring_core::{
     DType, Op, Quant, Tensor,
     op::{BatchNormAttrs, ConvAttrs, DenseAttrs, EpiOp, Padding, PoolAttrs, PoolKind, QuantizeAttrs},
@@ -48,14 +48,7 @@ fn convolutions(m: &mut Maker) {
         (16, 16, 3, 1, 1, 2),
         (12, 12, 3, 1, 1, 3),
     ] {
-        let attrs = ConvAttrs {
-            kernel: vec![kernel; 2],
-            stride: vec![stride; 2],
-            dilation: vec![dilation; 2],
-            padding: Padding::Explicit { before: vec![kernel / 2; 2], after: vec![kernel / 2; 2] },
-            groups,
-            select: None,
-        };
+        let attrs = square(kernel, stride, dilation, groups);
         for zeros in [0, 3] {
             let x = m.rng.images(inputs);
             let w = [outputs, inputs / groups, kernel, kernel];
