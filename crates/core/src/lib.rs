@@ -7,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod buffer;
+mod bytes;
 mod dtype;
 mod layout;
 pub mod op;
@@ -16,6 +17,7 @@ pub mod signs;
 mod tensor;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, AllocError};
+pub use bytes::{Shared, SharedBytes};
 pub use dtype::{DType, Element};
 pub use layout::Layout;
 pub use op::Op;

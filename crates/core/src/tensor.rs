@@ -1,7 +1,7 @@
 //! Constant tensors: shape, type, and bytes that are owned, or borrowed from a mapped file.
 
-use crate::{AlignedBuf, AllocError, DType, Element, Quant, ShapeError, numel};
-use alloc::{borrow::Cow, sync::Arc, vec::Vec};
+use crate::{AlignedBuf, AllocError, DType, Element, Quant, ShapeError, Shared, SharedBytes, numel};
+use alloc::{borrow::Cow, vec::Vec};
 use core::ops::Range;
 use thiserror::Error;
 
@@ -29,16 +29,13 @@ pub enum TensorError {
     Alloc(#[from] AllocError),
 }
 
-type Shared = Arc<dyn AsRef<[u8]> + Send + Sync>;
-
 /// An immutable tensor in plain layout. Cloning is cheap: the bytes are shared.
 #[derive(Clone)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<usize>,
     quant: Option<Quant>,
-    data: Shared,
-    range: Range<usize>,
+    data: SharedBytes,
 }
 
 impl Tensor {
@@ -49,15 +46,27 @@ impl Tensor {
     pub fn from_shared(
         dtype: DType,
         shape: &[usize],
-        data: Arc<dyn AsRef<[u8]> + Send + Sync>,
+        data: Shared,
         range: Range<usize>,
     ) -> Result<Tensor, TensorError> {
-        let expected = dtype.bytes(numel(shape)?).ok_or_else(|| ShapeError::Overflow(shape.to_vec()))?;
-        let found = (*data).as_ref().get(range.clone()).map_or(0, <[u8]>::len);
+        match SharedBytes::new(data, range) {
+            Some(data) => Tensor::of(dtype, shape, data),
+            None => {
+                Err(TensorError::Length { dtype, shape: shape.to_vec(), expected: byte_len(dtype, shape)?, found: 0 })
+            }
+        }
+    }
+
+    /// A tensor of these bytes (native byte order), which are not read here.
+    ///
+    /// # Errors
+    /// [`TensorError::Length`] where they are not as many as `shape` needs.
+    pub fn of(dtype: DType, shape: &[usize], data: SharedBytes) -> Result<Tensor, TensorError> {
+        let (expected, found) = (byte_len(dtype, shape)?, data.len());
         if found != expected {
             return Err(TensorError::Length { dtype, shape: shape.to_vec(), expected, found });
         }
-        Ok(Tensor { dtype, shape: shape.to_vec(), quant: None, data, range })
+        Ok(Tensor { dtype, shape: shape.to_vec(), quant: None, data })
     }
 
     /// A tensor that owns a copy of `bytes` (native byte order).
@@ -73,8 +82,7 @@ impl Tensor {
     /// # Errors
     /// As for [`Tensor::from_shared`].
     pub fn from_buffer(dtype: DType, shape: &[usize], buffer: AlignedBuf) -> Result<Tensor, TensorError> {
-        let range = 0..buffer.as_slice().len();
-        Tensor::from_shared(dtype, shape, Arc::new(buffer), range)
+        Tensor::of(dtype, shape, buffer.into())
     }
 
     /// A tensor of these elements.
@@ -104,7 +112,7 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Length`] where the number of elements differs.
     pub fn reshaped(&self, shape: &[usize]) -> Result<Tensor, TensorError> {
-        let mut t = Tensor::from_shared(self.dtype, shape, self.data.clone(), self.range.clone())?;
+        let mut t = Tensor::of(self.dtype, shape, self.data.clone())?;
         t.quant = self.quant.clone();
         Ok(t)
     }
@@ -143,7 +151,17 @@ impl Tensor {
 
     /// The bytes, row-major, native byte order; not necessarily aligned to the element.
     pub fn bytes(&self) -> &[u8] {
-        &(*self.data).as_ref()[self.range.clone()]
+        self.data.as_slice()
+    }
+
+    /// How many [`bytes`](Tensor::bytes) there are, without reading them.
+    pub fn byte_len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// The bytes and who keeps them.
+    pub fn shared(&self) -> &SharedBytes {
+        &self.data
     }
 
     /// The elements: borrowed where the bytes happen to be aligned, else copied. `None` where `T` is not the
@@ -206,8 +224,13 @@ impl Tensor {
 
     /// Whether both share the very same bytes (not merely equal ones).
     pub fn same_storage(&self, other: &Tensor) -> bool {
-        core::ptr::eq(self.bytes(), other.bytes())
+        self.data.identity() == other.data.identity()
     }
+}
+
+/// Bytes that a tensor of this shape takes.
+fn byte_len(dtype: DType, shape: &[usize]) -> Result<usize, ShapeError> {
+    dtype.bytes(numel(shape)?).ok_or_else(|| ShapeError::Overflow(shape.to_vec()))
 }
 
 impl PartialEq for Tensor {

@@ -2,7 +2,7 @@
 
 use crate::{Cost, Isa, KernelError, Machine, NumericClass, Offer, Problem, Reject, RunCx};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use paring_core::AlignedBuf;
+use paring_core::{AlignedBuf, SharedBytes};
 
 /// What tables and options show of a kernel.
 #[derive(Clone, Debug)]
@@ -23,13 +23,19 @@ pub struct KernelDescriptor {
 #[derive(Debug)]
 pub struct Packed {
     /// The bytes, aligned to a cache line.
-    pub data: AlignedBuf,
+    pub data: SharedBytes,
+}
+
+impl From<AlignedBuf> for Packed {
+    fn from(data: AlignedBuf) -> Packed {
+        Packed { data: data.into() }
+    }
 }
 
 impl Packed {
     /// Nothing packed.
     pub fn none() -> Packed {
-        Packed { data: AlignedBuf::zeroed(0).expect("an empty buffer needs no memory") }
+        AlignedBuf::zeroed(0).expect("an empty buffer needs no memory").into()
     }
 
     /// The bytes as elements.

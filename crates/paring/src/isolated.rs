@@ -2,7 +2,7 @@
 
 use crate::{Error, ErrorKind, Result, error::at_node};
 use paring_core::{AlignedBuf, DType};
-use paring_kernel::{Kernel, Offer, Operand, Packed, Prepared, Problem, RawOperand, RunCx, Serial};
+use paring_kernel::{Kernel, Offer, Operand, Prepared, Problem, RawOperand, RunCx, Serial};
 use std::sync::Arc;
 
 /// Weights that come back into the caches soon.
@@ -37,7 +37,7 @@ impl Isolated {
         let copies = if bytes < SMALL_WEIGHTS { 1 } else { (WEIGHTS_IN_TURN / bytes).clamp(1, MOST_COPIES) };
         let mut prepared = Vec::new();
         for _ in 1..copies {
-            let copy = Packed { data: AlignedBuf::from_bytes(packed.data.as_slice())? };
+            let copy = AlignedBuf::from_bytes(packed.data.as_slice())?.into();
             prepared.push(kernel.prepare(p, offer, Arc::new(copy)).map_err(failed)?);
         }
         prepared.push(kernel.prepare(p, offer, Arc::new(packed)).map_err(failed)?);

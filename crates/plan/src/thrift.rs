@@ -35,7 +35,7 @@ pub(crate) fn give_up(lowered: &mut Lowered, growth: f64) {
 
 fn constant_bytes(node: &LNode) -> usize {
     let constants = node.problem.inputs.iter().flatten().filter_map(|x| x.constant.as_ref());
-    constants.map(|t| t.bytes().len()).sum()
+    constants.map(|t| t.byte_len()).sum()
 }
 
 /// Bytes of the packed weights and of the working memory of one worker.

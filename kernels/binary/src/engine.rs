@@ -103,7 +103,7 @@ pub fn pack<M: Method>(plan: &Plan, p: &Problem) -> Result<Packed, KernelError> 
         M::pack(plan, panel, &elements, own);
         rest = after;
     }
-    Ok(Packed { data })
+    Ok(data.into())
 }
 
 /// Bytes of all packed panels.

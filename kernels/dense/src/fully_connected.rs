@@ -120,7 +120,7 @@ impl<S: Simd> Kernel for Dense<S> {
             }
             out = rest;
         }
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -98,7 +98,7 @@ impl<S: Simd> Kernel for DenseHalf<S> {
                 }
             }
         }
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -124,7 +124,7 @@ impl Family for Dense {
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
         let plan = Plan::of(p).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(Packed { data: plan.rows(p, Room::of_offer(o))?.pack()? })
+        Ok(plan.rows(p, Room::of_offer(o))?.pack()?.into())
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

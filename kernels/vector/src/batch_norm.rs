@@ -75,7 +75,7 @@ impl Family for BatchNorm {
         let both: &mut [f32] = bytemuck::cast_slice_mut(data.as_mut_slice());
         both[..padded].copy_from_slice(&slopes);
         both[padded..].copy_from_slice(&offsets);
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

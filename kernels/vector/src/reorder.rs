@@ -135,5 +135,5 @@ pub(crate) fn pack_blocked(t: &Tensor) -> Result<Packed, KernelError> {
     let mut data = AlignedBuf::zeroed(len)?;
     let y: &mut [f32] = bytemuck::cast_slice_mut(data.as_mut_slice());
     reorder(paring_simd::Portable, planes, true, &x, SharedMut::new(y), &paring_kernel::Serial);
-    Ok(Packed { data })
+    Ok(data.into())
 }

@@ -109,7 +109,7 @@ pub(super) fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
     let weights = stamp::weights(p, 1)?;
     let packed = g.sizes(walk).map(|s| s.0).filter(|&n| n * size_of::<f32>() == o.packed_bytes);
     let packed = packed.ok_or_else(|| KernelError::Problem("the offer is of another problem".into()))?;
-    Ok(Packed { data: g.pack(walk, packed, &weights)? })
+    Ok(g.pack(walk, packed, &weights)?.into())
 }
 
 /// Prepares a convolution of either kind.

@@ -102,7 +102,7 @@ impl<S: Simd> Kernel for Depthwise<S> {
                 packed[to + tap * LANES] = w;
             }
         }
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

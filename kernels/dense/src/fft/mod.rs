@@ -95,7 +95,7 @@ impl<S: Simd> Kernel for FftConv<S> {
         let mut data = AlignedBuf::zeroed(o.packed_bytes)?;
         let packed = bytemuck::cast_slice_mut(data.as_mut_slice());
         stamp::token::<S>()?.vectorize(pack::Pack { plan: &plan, weights: &weights, packed });
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

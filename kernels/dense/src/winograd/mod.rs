@@ -119,7 +119,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
             packed,
             _scheme: PhantomData,
         });
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -65,7 +65,7 @@ impl Family for Conv {
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
         let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(Packed { data: plan.rows(p)?.pack()? })
+        Ok(plan.rows(p)?.pack()?.into())
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

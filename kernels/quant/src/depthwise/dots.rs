@@ -116,7 +116,7 @@ impl Family for DepthwiseDots {
                 sums[m] += weight;
             }
         }
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

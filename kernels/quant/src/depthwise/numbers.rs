@@ -52,7 +52,7 @@ impl Family for Depthwise {
                     (integer(bytes[m * taps + tap], signed) - zero) as f32;
             }
         }
-        Ok(Packed { data })
+        Ok(data.into())
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
