@@ -10,13 +10,18 @@ use paring_core::{DType, Tensor};
 /// Constants of at most this many elements are written out.
 const INLINE: usize = 16;
 
+/// The elements, one by one.
+pub(super) fn written_out(t: &Tensor) -> String {
+    format!("[{}]", numbers(t).join(", "))
+}
+
 /// What follows the `=` of a constant.
 pub(super) fn print(t: &Tensor) -> String {
+    if t.len() <= INLINE {
+        return written_out(t);
+    }
     let bytes = t.bytes();
     let width = t.dtype().bits() / 8;
-    if t.len() <= INLINE {
-        return format!("[{}]", numbers(t).join(", "));
-    }
     if width > 0 && bytes.chunks_exact(width).all(|c| c == &bytes[..width]) {
         let first = Tensor::from_bytes(t.dtype(), &[1], &bytes[..width]);
         if let Some(n) = first.ok().and_then(|f| numbers(&f).into_iter().next()) {

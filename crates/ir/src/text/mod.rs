@@ -25,6 +25,7 @@
 //! - `splat 0.5`: all alike;
 //! - `hex "00ff"`: the bytes, in the order of this machine;
 //! - `random SEED`: pseudo-random elements (floats in -1..1, integers in -8..8 or 0..16);
+//! - `data 3`: bytes kept elsewhere under that number (see [`Graph::to_text_with`](crate::Graph::to_text_with));
 //! - `opaque fnv64:HEX`: elements left out of the text. The parser makes up pseudo-random ones from the hash, so that a
 //!   printed network can be read and run, though not to the same result.
 
@@ -33,7 +34,7 @@ mod lex;
 mod parse;
 mod print;
 
-pub use parse::MAX_CONSTANT_BYTES;
+pub use parse::{Kept, MAX_CONSTANT_BYTES};
 
 use ron::{Options, extensions::Extensions};
 

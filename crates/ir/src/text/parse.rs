@@ -9,7 +9,7 @@ use alloc::{
     vec::Vec,
 };
 use core::str::FromStr;
-use paring_core::{Op, Tensor, numel, op::EpiOp};
+use paring_core::{Op, SharedBytes, Tensor, numel, op::EpiOp};
 
 type Result<T> = core::result::Result<T, GraphError>;
 
@@ -31,12 +31,22 @@ impl Graph {
     /// # Errors
     /// As for [`Graph::parse`].
     pub fn parse_limited(text: &str, max_constant_bytes: usize) -> Result<Graph> {
+        Graph::parse_with(text, max_constant_bytes, &|_| None)
+    }
+
+    /// As [`Graph::parse_limited`], for texts made by [`Graph::to_text_with`]: `data` returns the bytes kept under a
+    /// number. They are not read here, and do not count.
+    ///
+    /// # Errors
+    /// As for [`Graph::parse`].
+    pub fn parse_with(text: &str, max_constant_bytes: usize, data: Kept<'_>) -> Result<Graph> {
         let mut parser = Parser {
             cursor: Cursor::new(text),
             graph: Graph::new(""),
             names: BTreeMap::new(),
             bytes_left: max_constant_bytes,
             limit: max_constant_bytes,
+            kept: data,
         };
         parser.graph.reserve_symbols(highest_symbol(text));
         parser.graph()?;
@@ -67,7 +77,11 @@ struct Parser<'a> {
     names: BTreeMap<&'a str, ValueId>,
     bytes_left: usize,
     limit: usize,
+    kept: Kept<'a>,
 }
+
+/// Bytes of constants by the numbers that the text has for them.
+pub type Kept<'a> = &'a dyn Fn(usize) -> Option<SharedBytes>;
 
 impl<'a> Parser<'a> {
     fn graph(&mut self) -> Result<()> {
@@ -288,6 +302,12 @@ impl<'a> Parser<'a> {
 
     fn tensor(&mut self, ty: &TensorType) -> Result<Tensor> {
         let shape = ty.known_shape().ok_or_else(|| self.cursor.error("a constant has known dimensions"))?;
+        if self.cursor.keyword("data") {
+            let number = self.cursor.number();
+            let kept = number.parse().ok().and_then(self.kept);
+            let kept = kept.ok_or_else(|| self.cursor.error(format!("there is no data {number}")))?;
+            return Ok(Tensor::of(ty.dtype, &shape, kept)?.with_quant(ty.quant.clone()));
+        }
         let elements = numel(&shape).map_err(|e| self.cursor.error(e.to_string()))?;
         let needed = ty.dtype.bytes(elements).unwrap_or(usize::MAX);
         self.bytes_left = self.bytes_left.checked_sub(needed).ok_or(GraphError::Limit {

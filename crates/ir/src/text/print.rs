@@ -5,11 +5,12 @@ use crate::{Graph, Node, NodeId, TensorType, ValueId};
 use alloc::{
     format,
     string::{String, ToString},
+    sync::Arc,
     vec,
     vec::Vec,
 };
 use core::fmt::{self, Write};
-use paring_core::op::EpiOp;
+use paring_core::{Tensor, op::EpiOp};
 use serde::Serialize;
 
 impl Graph {
@@ -18,10 +19,22 @@ impl Graph {
     pub fn to_text(&self) -> String {
         self.to_string()
     }
-}
 
-impl fmt::Display for Graph {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The text form without any constants left out: for those that it keeps, `keep` returns the number under which
+    /// [`Graph::parse_with`] finds their bytes. All others are written out, however long they are.
+    ///
+    /// # Errors
+    /// Where an attribute cannot be written, which none of today's operators has.
+    pub fn to_text_with(&self, keep: &mut dyn FnMut(&Arc<Tensor>) -> Option<usize>) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        self.print(&mut text, &mut |t| match keep(t) {
+            Some(number) => format!("data {number}"),
+            None => data::written_out(t),
+        })?;
+        Ok(text)
+    }
+
+    fn print(&self, f: &mut dyn Write, constant: &mut dyn FnMut(&Arc<Tensor>) -> String) -> fmt::Result {
         let order = self.order().unwrap_or_else(|_| self.nodes().map(|(id, _)| id).collect());
         let names = Names::new(self, &order);
         writeln!(f, "graph {} {{", quoted(&self.name))?;
@@ -31,7 +44,7 @@ impl fmt::Display for Graph {
         for &v in &names.constants {
             if let Some(tensor) = self.constant(v) {
                 let ty = full_type(self.ty(v));
-                writeln!(f, "  const {}: {ty} = {}", names.declared(self, v), data::print(tensor))?;
+                writeln!(f, "  const {}: {ty} = {}", names.declared(self, v), constant(tensor))?;
             }
         }
         for &id in &order {
@@ -43,6 +56,12 @@ impl fmt::Display for Graph {
             writeln!(f, "  output {} = {}", quoted(&o.name), names.of(Some(o.value)))?;
         }
         writeln!(f, "}}")
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.print(f, &mut |t| data::print(t))
     }
 }
 
