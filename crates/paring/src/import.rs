@@ -5,8 +5,11 @@ use bytes::Bytes;
 use paring_onnx::{ImportError, ImportOptions};
 use std::{fs::File, io, path::Path, path::PathBuf, sync::Arc};
 
-/// Imports an ONNX model; external data must lie in `folder`.
+/// Reads a `.pare` file, or imports an ONNX model; external data of that must lie in `folder`.
 pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, limits: &Limits) -> Result<Model> {
+    if paring_format::is_pare(&bytes) {
+        return crate::file::open(Arc::new(bytes), limits);
+    }
     let mut options = ImportOptions::default();
     options.limits.bytes = limits.model_bytes;
     options.limits.nodes = limits.nodes;
@@ -25,7 +28,7 @@ pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, limits: &Limits) -> 
         opsets: m.opsets,
         properties: m.properties,
     };
-    Model::new(imported.graph, metadata)
+    Model::new(imported.graph, metadata, None)
 }
 
 pub(crate) fn import_error(e: ImportError) -> Error {

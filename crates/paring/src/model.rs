@@ -5,11 +5,12 @@ use crate::{
     bind::{self, Key},
     evaluate::ReferenceEvaluator,
     explain,
+    file::Backing,
     import::{import, import_error, map_file},
     program::{Program, Tools},
 };
 use bytes::Bytes;
-use paring_core::Tensor;
+use paring_core::{AlignedBuf, Tensor};
 use paring_ir::Graph;
 use paring_kernel::{IsaSet, Machine, Registry};
 use paring_plan::PackCache;
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub outputs: Vec<IoInfo>,
     pub shape_inputs: Vec<bool>,
     pub packs: PackCache,
+    /// The `.pare` file it lies in.
+    pub file: Option<Arc<Backing>>,
     /// Optimised graphs by options. They hold the weights that were folded: see [`Inner::rewritten`].
     optimized: Mutex<HashMap<String, Remembered>>,
     programs: Mutex<Vec<(String, Key, Arc<Program>)>>,
@@ -61,7 +64,7 @@ pub(crate) struct Rewritten {
 }
 
 impl Model {
-    /// Opens an ONNX file. Weights stay in the mapped file until they are packed: it must not be changed or truncated
+    /// Opens an ONNX or a `.pare` file. Weights stay in the mapped file until they are packed: it must not be changed or truncated
     /// while the model is in use. Read it into memory and use [`Model::from_bytes`] where that cannot be promised.
     ///
     /// # Errors
@@ -81,15 +84,16 @@ impl Model {
         import(bytes, Some(folder), limits)
     }
 
-    /// Reads an ONNX model from memory; the bytes are copied. External data cannot be found this way.
+    /// Reads an ONNX or `.pare` model from memory; the bytes are copied. External data cannot be found this way.
     ///
     /// # Errors
     /// As for [`Model::open`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
-        import(Bytes::copy_from_slice(bytes), None, &Limits::default())
+        let copy = AlignedBuf::from_bytes(bytes)?;
+        import(Bytes::from_owner(copy), None, &Limits::default())
     }
 
-    /// Reads an ONNX model from memory without copying the weights.
+    /// Reads an ONNX or `.pare` model from memory without copying the weights.
     ///
     /// # Errors
     /// As for [`Model::open`].
@@ -103,10 +107,10 @@ impl Model {
     /// Of kind [`ErrorKind::Corrupt`] where the graph is not well formed.
     pub fn from_graph(graph: Graph) -> Result<Model> {
         let metadata = Metadata { name: graph.name.clone(), ..Metadata::default() };
-        Model::new(graph, metadata)
+        Model::new(graph, metadata, None)
     }
 
-    pub(crate) fn new(graph: Graph, metadata: Metadata) -> Result<Model> {
+    pub(crate) fn new(graph: Graph, metadata: Metadata, file: Option<Arc<Backing>>) -> Result<Model> {
         graph.verify()?;
         let inputs = graph.inputs().iter().map(|&v| IoInfo::of(&graph, &graph.value(v).name, v)).collect();
         let outputs = graph.outputs().iter().map(|o| IoInfo::of(&graph, &o.name, o.value)).collect();
@@ -117,7 +121,8 @@ impl Model {
             inputs,
             outputs,
             shape_inputs,
-            packs: PackCache::new(),
+            packs: packs(&file),
+            file,
             optimized: Mutex::default(),
             programs: Mutex::default(),
             custom: Registry::empty(),
@@ -134,7 +139,8 @@ impl Model {
             inputs: inner.inputs.clone(),
             outputs: inner.outputs.clone(),
             shape_inputs: inner.shape_inputs.clone(),
-            packs: PackCache::new(),
+            packs: packs(&inner.file),
+            file: inner.file.clone(),
             optimized: Mutex::default(),
             programs: Mutex::default(),
             custom: inner.custom.clone().with(kernels),
@@ -219,7 +225,9 @@ impl Inner {
             return Ok(r);
         }
         let mut graph = self.graph.clone();
-        let report = rewrite(&mut graph, options)?;
+        let is_done = self.file.as_ref().is_some_and(|f| f.recipe.optimized);
+        let report = if is_done { paring_opt::Report::default() } else { rewrite(&mut graph, options)? };
+        self.check_file()?;
         let r = Arc::new(Rewritten { graph, report });
         let lasting = (!self.has_known_shapes()).then(|| r.clone());
         lock(&self.optimized).insert(key, (Arc::downgrade(&r), lasting));
@@ -248,6 +256,7 @@ impl Inner {
         let tools = Tools { registry, machine, packs: &self.packs, options };
         let program =
             tools.program(graph).map_err(|e| if self.is_bound_by(key) { e.blame(bind::blame(key)) } else { e })?;
+        self.check_file()?;
         let program = Arc::new(program);
         let mut programs = lock(&self.programs);
         programs.push((fingerprint, key.clone(), program.clone()));
@@ -289,6 +298,10 @@ impl Inner {
         };
         all.filtered(allowed)
     }
+}
+
+fn packs(file: &Option<Arc<Backing>>) -> PackCache {
+    file.as_ref().map_or_else(PackCache::new, |f| f.packs())
 }
 
 fn rewrite(graph: &mut Graph, options: &Options) -> Result<paring_opt::Report> {

@@ -217,7 +217,7 @@ impl Session {
     }
 
     fn run_as(&mut self, options: RunOptions<'_>) -> Result<()> {
-        let result = self.run_stages(options);
+        let result = self.run_stages(options).and_then(|()| self.model.0.check_file());
         let result = self.canceller.end_run(result);
         self.ran = result.is_ok();
         result
@@ -306,7 +306,7 @@ impl Session {
         working: Option<&mut [u8]>,
         options: RunOptions<'_>,
     ) -> Result<()> {
-        let result = self.run_on_memory(inputs, outputs, working, options);
+        let result = self.run_on_memory(inputs, outputs, working, options).and_then(|()| self.model.0.check_file());
         self.canceller.end_run(result)
     }
 

@@ -32,7 +32,7 @@ mod work;
 
 pub use check::check;
 pub use error::PlanError;
-pub use pack::PackCache;
+pub use pack::{PackCache, PackStore, PackedEntry};
 pub use plan::{IoSlot, Location, Memory, Options, Plan, Slot, Step, plan};
 pub use report::{CandidateReport, LayerReport, Verdict};
 pub use selection::{Case, Selection, selections};

@@ -7,22 +7,29 @@ use crate::{
     place::Placed,
     work::work,
 };
-use paring_core::{AlignedBuf, Tensor};
+use paring_core::{AlignedBuf, SharedBytes, Tensor};
 use paring_kernel::{KernelError, Packed, Prepared};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+/// Packed weights that were made before, such as those in a model file.
+pub trait PackStore: Send + Sync {
+    /// The bytes that packing these constants in that form gave, aligned to a cache line.
+    fn find(&self, constants: &[SharedBytes], format: &str) -> Option<SharedBytes>;
+}
+
 /// Packed weights by the constants and the form, shared by all plans and sessions of a model. Entries last as long as
 /// their constants: once those are gone, nobody can ask for the same again.
 #[derive(Default)]
 pub struct PackCache {
     entries: Mutex<HashMap<Key, Entry>>,
+    store: Option<Arc<dyn PackStore>>,
 }
 
-/// Addresses of the constants, and the form. While the constants live, addresses are theirs.
-pub(crate) type Key = (Vec<(usize, usize)>, String);
+/// Identities of the constants, and the form.
+pub(crate) type Key = (Vec<(usize, usize, usize)>, String);
 
 struct Entry {
     packed: Arc<Packed>,
@@ -35,16 +42,45 @@ impl Entry {
     }
 }
 
+/// What was packed from which constants, and in which form.
+pub struct PackedEntry {
+    /// The constants.
+    pub constants: Vec<SharedBytes>,
+    /// The name of the form.
+    pub format: String,
+    /// The weights.
+    pub packed: Arc<Packed>,
+}
+
 impl PackCache {
     /// An empty cache.
     pub fn new() -> PackCache {
         PackCache::default()
     }
 
+    /// An empty cache that looks into `store` before anything is packed.
+    pub fn with_store(store: Arc<dyn PackStore>) -> PackCache {
+        PackCache { store: Some(store), ..PackCache::default() }
+    }
+
     /// Bytes of everything packed so far, of constants that are still there.
     pub fn bytes(&self) -> usize {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.values().filter(|e| e.is_alive()).map(|e| e.packed.data.as_slice().len()).sum()
+        entries.values().filter(|e| e.is_alive()).map(|e| e.packed.data.len()).sum()
+    }
+
+    /// Everything packed so far, of constants that are still there, in no particular order.
+    pub fn entries(&self) -> Vec<PackedEntry> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = |((_, format), e): (&Key, &Entry)| {
+            let constants = e.constants.iter().map(|c| Some(c.upgrade()?.shared().clone()));
+            Some(PackedEntry {
+                constants: constants.collect::<Option<_>>()?,
+                format: format.clone(),
+                packed: e.packed.clone(),
+            })
+        };
+        entries.iter().filter_map(entry).collect()
     }
 
     fn packed(&self, step: &EmittedStep) -> Result<Arc<Packed>, KernelError> {
@@ -58,11 +94,22 @@ impl PackCache {
                 return Ok(e.packed.clone());
             }
         }
-        let packed = Arc::new(step.kernel.pack(&step.problem, &step.offer)?);
+        let packed = match self.stored(step) {
+            Some(packed) => packed,
+            None => step.kernel.pack(&step.problem, &step.offer)?,
+        };
+        let packed = Arc::new(packed);
         let constants = packed_constants(step).map(Arc::downgrade).collect();
         let entry = Entry { packed: packed.clone(), constants };
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(key, entry);
         Ok(packed)
+    }
+
+    /// What the store has for `step`, if it is as long as the kernel expects.
+    fn stored(&self, step: &EmittedStep) -> Option<Packed> {
+        let constants: Vec<SharedBytes> = packed_constants(step).map(|t| t.shared().clone()).collect();
+        let data = self.store.as_ref()?.find(&constants, &step.offer.packed_format)?;
+        (data.len() == step.offer.packed_bytes).then_some(Packed { data })
     }
 }
 
@@ -74,9 +121,9 @@ fn packed_constants(step: &EmittedStep) -> impl Iterator<Item = &Arc<Tensor>> {
 
 /// What the packed weights of a step are shared by; `None` where they are its own, or none.
 pub(crate) fn key(step: &EmittedStep) -> Option<Key> {
-    let address = |t: &Arc<Tensor>| (t.bytes().as_ptr() as usize, t.bytes().len());
     let format = &step.offer.packed_format;
-    (!format.is_empty()).then(|| (packed_constants(step).map(address).collect(), format.to_string()))
+    let identities = || packed_constants(step).map(|t| t.shared().identity()).collect();
+    (!format.is_empty()).then(|| (identities(), format.to_string()))
 }
 
 pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &Options) -> Result<Plan, PlanError> {
@@ -112,7 +159,7 @@ pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &
         let fail =
             |source| PlanError::Kernel { node: step.problem.name.clone(), op: step.problem.op.name().into(), source };
         let packed = cache.packed(step).map_err(fail)?;
-        seen.insert(Arc::as_ptr(&packed) as usize, packed.data.as_slice().len());
+        seen.insert(Arc::as_ptr(&packed) as usize, packed.data.len());
         let prepared: Arc<dyn Prepared> =
             Arc::from(step.kernel.prepare(&step.problem, &step.offer, packed).map_err(fail)?);
         let w = work(&step.problem);
@@ -136,7 +183,7 @@ pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &
     let io = io_slots(&low);
     let Emitted { constants, layers, .. } = emitted;
     let constants = constants.iter().map(aligned).collect::<Result<Vec<_>, _>>()?;
-    memory.constants = constants.iter().map(|t| t.bytes().len()).sum();
+    memory.constants = constants.iter().map(|t| t.byte_len()).sum();
     Ok(Plan::assemble(steps, io, constants, kept, layers, memory))
 }
 
