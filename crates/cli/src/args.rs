@@ -67,7 +67,7 @@ pub enum Command {
     Eval(EvalArgs),
     /// Make a model compute with bytes, calibrated on data
     Quantize(QuantizeArgs),
-    /// Store weights in half precision
+    /// Write a .pare file that opens at once, or store weights in half precision
     Convert(ConvertArgs),
     /// Store weights in 2 to 8 bits
     Lowbit(LowbitArgs),

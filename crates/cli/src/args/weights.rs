@@ -1,31 +1,37 @@
 //! Arguments of the commands that store weights in fewer bits.
 
-use super::{EngineArgs, ModelArgs, SampleArgs};
-use clap::{ArgGroup, Args, ValueEnum};
+use super::{EngineArgs, SampleArgs};
+use clap::{Args, ValueEnum};
+use paring::MachineKind;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
-#[command(
-    group(ArgGroup::new("format").required(true)),
-    after_help = "Examples:\n  paring convert model.onnx --fp16 -o model_fp16.onnx\n  \
-                  paring convert model.onnx --bf16 -o model_bf16.onnx --json\n\n\
-                  Weights are stored in half the bytes, each with a Cast to f32 after it, so that any runtime computes as\n\
-                  before. Vectors (biases, norms) and constants of under 128 numbers stay in f32, as do weights with\n\
-                  numbers that the format cannot hold."
-)]
+#[command(after_help = "Examples:\n  paring convert model.onnx -o model.pare\n  \
+                        paring convert model.onnx -o model.pare --pack-for this-machine\n  \
+                        paring convert model.onnx -o model.pare --pack-for avx2,neon --fp16\n  \
+                        paring convert model.onnx --fp16 -o model_fp16.onnx\n\n\
+                        A .pare file holds the network as the optimizer leaves it, and is used where it lies: it opens in\n\
+                        milliseconds. With weights packed for a kind of machine, such a machine opens it without packing\n\
+                        anything; every machine opens every file.\n\n\
+                        --fp16 and --bf16 store weights in half the bytes, each with a Cast to f32 after it, so that any\n\
+                        runtime computes as before. Vectors (biases, norms) and constants of under 128 numbers stay in f32,\n\
+                        as do weights with numbers that the format cannot hold.")]
 pub struct ConvertArgs {
-    /// The model, in f32
+    /// The model
     pub model_file: PathBuf,
+    /// Add weights packed for these kinds of machines, to a .pare file
+    #[arg(long, value_name = "KIND,..", value_delimiter = ',', value_parser = parse_kind)]
+    pub pack_for: Vec<MachineKind>,
     /// Store weights in half precision: numbers up to 65504, eleven significant bits
-    #[arg(long, group = "format")]
+    #[arg(long, conflicts_with = "bf16")]
     pub fp16: bool,
     /// Store weights in the upper half of f32: its whole range, eight significant bits
-    #[arg(long, group = "format")]
+    #[arg(long)]
     pub bf16: bool,
     #[command(flatten)]
     pub out: OutArgs,
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub engine: EngineArgs,
 }
 
 /// Where a model goes.
@@ -150,6 +156,13 @@ pub struct BinarizeArgs {
     pub force: bool,
     #[command(flatten)]
     pub weights: WeightArgs,
+}
+
+fn parse_kind(text: &str) -> Result<MachineKind, String> {
+    MachineKind::from_name(text).ok_or_else(|| {
+        let known = MachineKind::ALL.map(MachineKind::name).join(", ");
+        format!("kinds of machines are {known}")
+    })
 }
 
 fn parse_bits_for(text: &str) -> Result<(String, Option<u32>), String> {

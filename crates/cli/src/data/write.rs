@@ -4,6 +4,8 @@ use crate::data::npy;
 use crate::exit::{Context, Failure, Result};
 use paring::Tensor;
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Longest file name made of a tensor's name; most file systems allow 255 bytes.
@@ -46,15 +48,26 @@ pub fn write(file: &Path, tensor: &Tensor) -> Result<()> {
     write_bytes(file, &npy::write(tensor).map_err(|f| f.within(file.display()))?)
 }
 
-/// Writes beside `file` first and renames, so that a reader never sees half of it.
+/// Writes `bytes`, whole or not at all.
 pub fn write_bytes(file: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(file, |out| out.write_all(bytes).context(file.display()))
+}
+
+/// Writes beside `file` first and renames, so that a reader never sees half of it.
+pub fn write_with<T>(file: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let temporary = file.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let done = std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));
+    let into_temporary = || {
+        let mut out = BufWriter::new(File::create(&temporary).context(file.display())?);
+        let result = write(&mut out)?;
+        out.flush().context(file.display())?;
+        Ok(result)
+    };
+    let done = into_temporary().and_then(|r| std::fs::rename(&temporary, file).context(file.display()).map(|()| r));
     if done.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
-    done.context(file.display())
+    done
 }
 
 #[cfg(test)]

@@ -1,43 +1,39 @@
-//! `paring convert`: the same network in another form of file.
+//! Weights in half precision.
 
 use crate::args::ConvertArgs;
 use crate::commands::compress::{decibel, failure, sizes};
-use crate::compute::{self, Watchdog};
-use crate::data::{read_file, write};
-use crate::exit::{Exit, Result};
+use crate::exit::Result;
 use crate::output::{Console, Ink, bytes, count};
 use crate::table::{Grid, Side};
 use paring_compress::{HalfFormat, HalfReport, Halved, to_half};
 use serde_json::json;
 
-pub fn run(args: &ConvertArgs, console: &Console) -> Result<Exit> {
-    let _watchdog = Watchdog::start(args.model.time_limit());
-    write::check_free(std::slice::from_ref(&args.out.output), args.out.force)?;
-    let model = read_file(&args.model_file, compute::data_limit(&args.model))?;
-    compute::open(&args.model_file, &args.model)?;
+/// The model with weights in half precision, and what that did to them.
+pub fn halve(args: &ConvertArgs, model: Vec<u8>, console: &Console) -> Result<Halved> {
     let format = if args.bf16 { HalfFormat::Bf16 } else { HalfFormat::F16 };
-    let Halved { model, report } = to_half(model, format).map_err(|e| failure(e, &args.model_file, None))?;
-    write::write_bytes(&args.out.output, &model)?;
-    for t in &report.tensors {
+    let halved = to_half(model, format).map_err(|e| failure(e, &args.model_file, None))?;
+    for t in &halved.report.tensors {
         if let Some(why) = &t.kept {
             console.warn(&crate::table::printable(&format!("'{}' {why}", t.name)));
         }
     }
+    Ok(halved)
+}
+
+pub fn report(args: &ConvertArgs, report: &HalfReport, console: &Console) -> Result<()> {
     if console.json {
         let mut all = json!(report);
         if let Some(map) = all.as_object_mut() {
             map.insert("model".into(), args.model_file.display().to_string().into());
             map.insert("file".into(), args.out.output.display().to_string().into());
         }
-        console.emit(&all)?;
-        return Ok(Exit::Ok);
+        return console.emit(&all);
     }
-    console.print(&table(&report, console))?;
-    console.print(&summary(args, &report, console))?;
-    Ok(Exit::Ok)
+    console.print(&table(report, console))?;
+    console.print(&summary(args, report, console))
 }
 
-fn name(format: HalfFormat) -> &'static str {
+pub fn name(format: HalfFormat) -> &'static str {
     match format {
         HalfFormat::F16 => "f16",
         HalfFormat::Bf16 => "bf16",
