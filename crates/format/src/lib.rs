@@ -18,6 +18,7 @@
 
 mod describe;
 mod error;
+pub mod fuzz;
 mod guard;
 mod header;
 mod read;

@@ -127,13 +127,19 @@ fn index(
     let mut known: HashMap<(String, Vec<usize>), usize> = HashMap::new();
     let mut index = Vec::new();
     for set in sets {
-        let (mut packs, before) = (Vec::new(), blocks.len());
+        let before = blocks.len();
+        let mut numbered = Vec::new();
         for pack in &set.packs {
             let number = |b: &SharedBytes| numbers.get(&b.identity()).copied();
-            let Some(constants) = pack.constants.iter().map(number).collect::<Option<Vec<_>>>() else {
-                written.left_out += 1;
-                continue;
-            };
+            match pack.constants.iter().map(number).collect::<Option<Vec<_>>>() {
+                Some(constants) => numbered.push((constants, pack)),
+                None => written.left_out += 1,
+            }
+        }
+        // As the graph reads them, which is about as a run does.
+        numbered.sort_by(|(a, x), (b, y)| (a, &x.format).cmp(&(b, &y.format)));
+        let mut packs = Vec::new();
+        for (constants, pack) in numbered {
             let section = *known.entry((pack.format.clone(), constants.clone())).or_insert_with(|| {
                 blocks.push(pack.data.clone());
                 blocks.len() - 1

@@ -260,3 +260,28 @@ mod random {
         }
     }
 }
+
+#[test]
+fn constants_kept_elsewhere_read_back() {
+    let g = tiny();
+    let mut kept = Vec::new();
+    let text = g
+        .to_text_with(&mut |t| {
+            if t.len() < 10 {
+                return None;
+            }
+            kept.push(t.shared().clone());
+            Some(kept.len() - 1)
+        })
+        .unwrap();
+    assert!(text.contains("= data 0") && !text.contains("splat") && text.contains("[0.1, -2.5, inf"), "{text}");
+    let again = Graph::parse_with(&text, 1 << 10, &|i| kept.get(i).cloned()).unwrap();
+    again.verify().unwrap();
+    // Neither copied nor counted against the limit.
+    assert_eq!(again.to_text(), g.to_text());
+    let e = Graph::parse(&text).unwrap_err().to_string();
+    assert!(e.contains("data 0"), "{e}");
+    let short = Tensor::new(&[2], &[1f32, 2.0]).unwrap();
+    let e = Graph::parse_with(&text, 1 << 10, &|_| Some(short.shared().clone())).unwrap_err().to_string();
+    assert!(e.contains("864") && e.contains('8'), "{e}");
+}

@@ -211,6 +211,11 @@ impl Model {
         Some(&self.0.file.as_ref()?.sections)
     }
 
+    /// Blocks of packed weights that sessions of this model took from its file, and those that they had to pack.
+    pub fn packed_blocks(&self) -> (usize, usize) {
+        self.0.packs.found_and_made()
+    }
+
     /// The kinds of machines that the file has packed weights for, and how many blocks.
     pub fn packed_for(&self) -> Vec<(String, usize)> {
         let sets = self.0.file.iter().flat_map(|f| &f.packed.0.sets);

@@ -11,7 +11,10 @@ use paring_core::{AlignedBuf, SharedBytes, Tensor};
 use paring_kernel::{KernelError, Packed, Prepared};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Packed weights that were made before, such as those in a model file.
@@ -26,6 +29,8 @@ pub trait PackStore: Send + Sync {
 pub struct PackCache {
     entries: Mutex<HashMap<Key, Entry>>,
     store: Option<Arc<dyn PackStore>>,
+    found: AtomicUsize,
+    made: AtomicUsize,
 }
 
 /// Identities of the constants, and the form.
@@ -69,6 +74,11 @@ impl PackCache {
         entries.values().filter(|e| e.is_alive()).map(|e| e.packed.data.len()).sum()
     }
 
+    /// Blocks that the store had, and blocks that had to be packed, since the cache was made.
+    pub fn found_and_made(&self) -> (usize, usize) {
+        (self.found.load(Ordering::Relaxed), self.made.load(Ordering::Relaxed))
+    }
+
     /// Everything packed so far, of constants that are still there, in no particular order.
     pub fn entries(&self) -> Vec<PackedEntry> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,10 +104,11 @@ impl PackCache {
                 return Ok(e.packed.clone());
             }
         }
-        let packed = match self.stored(step) {
-            Some(packed) => packed,
-            None => step.kernel.pack(&step.problem, &step.offer)?,
+        let (packed, count) = match self.stored(step) {
+            Some(packed) => (packed, &self.found),
+            None => (step.kernel.pack(&step.problem, &step.offer)?, &self.made),
         };
+        count.fetch_add(1, Ordering::Relaxed);
         let packed = Arc::new(packed);
         let constants = packed_constants(step).map(Arc::downgrade).collect();
         let entry = Entry { packed: packed.clone(), constants };
