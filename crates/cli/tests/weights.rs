@@ -50,6 +50,52 @@ fn halves_compute_as_before() {
     expect(0, &["convert", &model(), "--fp16", "-f", "-o", &text(&out)]);
 }
 
+/// Kinds and offsets of the sections of a model file.
+fn inspected_sections(file: &Path) -> Vec<(String, usize)> {
+    let inspected = json(0, &["inspect", &text(file), "--json"]);
+    let sections = inspected["pare"]["sections"].as_array().expect("sections").clone();
+    let of = |s: &Value| (s["kind"].as_str().expect("a kind").to_owned(), number(s, "offset") as usize);
+    sections.iter().map(of).collect()
+}
+
+#[test]
+fn a_model_file_opens_packed_and_computes_the_same() {
+    let (dir, _) = folder();
+    let out = dir.path().join("net.pare");
+    let shape = ["--set", "N=1"];
+    let report = made(&out, "convert", &[&["--pack-for", "this-machine,portable"], &shape[..]].concat());
+    assert_eq!(number(&report, "bytes"), std::fs::metadata(&out).expect("a file").len() as f64);
+    let packed = report["packed"].as_array().expect("kinds of machines");
+    assert_eq!(packed.len(), 2, "{report}");
+    assert_eq!(right(&out), 43);
+    let bench = json(0, &["bench", &text(&out), "--set", "N=1", "--runs", "1", "--json"]);
+    assert_eq!(bench["packed_blocks"]["made"], 0, "{bench}");
+    assert_eq!(bench["packed_blocks"]["from_file"], packed[0]["blocks"], "{bench}");
+    let (words, _) = expect(0, &["inspect", &text(&out)]);
+    for part in ["made by", "resnet_s_fashion.onnx, SHA-256", "optimised", "portable (", "packed weights"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let inspected = json(0, &["inspect", &text(&out), "--json"]);
+    assert_eq!(inspected["pare"]["source_sha256"], report["source_sha256"]);
+    // From one model file to another: the recipe stays.
+    let halves = dir.path().join("halves.pare");
+    let (words, _) = expect(0, &["convert", &model(), "--fp16", "-o", &text(&halves)]);
+    assert!(words.contains("wrote"), "{words}");
+    let again = dir.path().join("again.pare");
+    expect(0, &["convert", &text(&halves), "-o", &text(&again), "--pack-for", "this-machine", "--set", "N=1"]);
+    let inspected = json(0, &["inspect", &text(&again), "--json"]);
+    assert_eq!(inspected["pare"]["compression"][0], "weights stored as f16");
+    assert!((right(&again) - 43).abs() <= 1);
+    // A damaged one is named as such, in the command's own words.
+    let mut bytes = std::fs::read(&out).expect("the file");
+    let sections = inspected_sections(&out);
+    let (_, at) = sections.iter().find(|(kind, _)| kind == "packed weights").expect("packed weights");
+    bytes[*at] ^= 1;
+    std::fs::write(&out, &bytes).expect("a file");
+    let (_, errors) = expect(5, &["run", &text(&out), "--random", "--set", "N=1"]);
+    assert!(errors.contains("copy the file again"), "{errors}");
+}
+
 #[test]
 fn few_bits_make_small_files() {
     for (more, smaller, least) in [
@@ -117,6 +163,8 @@ fn what_makes_no_sense_is_a_matter_of_usage() {
     for arguments in [
         &["convert", &net, "-o", &to][..],
         &["convert", &net, "--fp16", "--bf16", "-o", &to],
+        &["convert", &net, "--fp16", "--pack-for", "avx2", "-o", &to],
+        &["convert", &net, "--pack-for", "z80", "-o", &dir.path().join("x.pare").display().to_string()],
         &["lowbit", &net, "-o", &to],
         &["lowbit", &net, "--bits", "1", "-o", &to],
         &["lowbit", &net, "--bits", "4", "--group", "1", "-o", &to],

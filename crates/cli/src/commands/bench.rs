@@ -47,6 +47,7 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<Exit> {
         load_ms: ms(load),
         timing: measured.timing,
         memory: session.memory(),
+        blocks: model.packed_blocks(),
         peak_resident: memory::peak_resident(),
         profile: before.zip(after).map(|(a, b)| profile(&session, &measured, a.or_better(&b))),
     };
@@ -162,6 +163,8 @@ struct Report {
     load_ms: f64,
     timing: Timing,
     memory: Memory,
+    /// Blocks of packed weights that the model file had, and those that had to be packed.
+    blocks: (usize, usize),
     /// The most memory that the process has held so far, where the system tells.
     peak_resident: Option<u64>,
     profile: Option<Profile>,
@@ -183,6 +186,7 @@ impl Report {
             "p90_ms": t.p90_ms, "p99_ms": t.p99_ms, "max_ms": t.max_ms, "cv": t.cv, "unstable": t.cv > UNSTABLE_CV,
             "arena_bytes": m.arena_bytes, "arena_bound_bytes": m.arena_bound_bytes, "scratch_bytes": m.scratch_bytes,
             "io_bytes": m.io_bytes, "weight_bytes": weights(m), "packed_bytes": m.packed_bytes,
+            "packed_blocks": {"from_file": self.blocks.0, "made": self.blocks.1},
             "constant_bytes": m.constant_bytes, "model_bytes": m.model_bytes, "memory_ratio": memory::ratio(m),
             "peak_resident_bytes": self.peak_resident, "layers": layers, "peaks": peaks,
         })

@@ -1,5 +1,7 @@
 //! `paring inspect`: what is in a model, and how much work it is.
 
+mod file;
+
 use crate::args::{InspectArgs, ModelArgs};
 use crate::compute::{self, Watchdog, dims};
 use crate::exit::{Exit, Result};
@@ -53,6 +55,7 @@ fn to_json(args: &InspectArgs, model: &Model, stats: &Stats) -> Value {
         "model": args.model_file.display().to_string(),
         "producer": meta.producer,
         "opset": meta.opsets,
+        "pare": file::to_json(model),
         "inputs": ports(model.inputs()),
         "outputs": ports(model.outputs()),
         "ops": ops,
@@ -82,6 +85,9 @@ fn to_text(args: &InspectArgs, model: &Model, stats: &Stats, console: &Console) 
         "producer",
         format!("{} (opset {})", if meta.producer.is_empty() { "unknown" } else { &meta.producer }, opsets.join(", ")),
     );
+    for (key, value) in file::lines(model) {
+        line(key, value);
+    }
     for i in model.inputs() {
         line("input", format!("{}: {} {}", i.name, i.dtype, dims(i)));
     }

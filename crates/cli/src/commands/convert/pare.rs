@@ -35,11 +35,12 @@ fn recipe(args: &ConvertArgs, model: &Model, compression: Vec<String>) -> Result
     let mut file = File::open(&args.model_file).context(args.model_file.display())?;
     io::copy(&mut file, &mut hash).context(args.model_file.display())?;
     let digest = hash.finalize();
-    let mut recipe = Recipe::default();
-    recipe.source = args.model_file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    recipe.source_sha256 = digest.iter().map(|b| format!("{b:02x}")).collect();
-    recipe.compression = compression;
-    Ok(recipe)
+    Ok(Recipe {
+        source: args.model_file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        source_sha256: digest.iter().map(|b| format!("{b:02x}")).collect(),
+        compression,
+        ..Recipe::default()
+    })
 }
 
 fn report(args: &ConvertArgs, recipe: &Recipe, written: &Written, console: &Console) -> Result<()> {
