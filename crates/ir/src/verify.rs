@@ -191,9 +191,9 @@ impl Graph {
         for (v, fact) in node.outputs.iter().zip(&inferred) {
             let Some(v) = v else { continue };
             let value = self.value(*v);
-            // What a custom operator makes is known to the user's shape function only.
-            let custom = matches!(node.op, paring_core::Op::Custom(_));
-            if !custom && !compatible(&value.fact.ty, &fact.ty) {
+            // What a custom operator makes is known to its definition only.
+            let defined = node.op.as_custom().is_none_or(|a| a.definition.is_some());
+            if defined && !compatible(&value.fact.ty, &fact.ty) {
                 return Err(GraphError::TypeMismatch {
                     node: node.name.clone(),
                     value: value.name.clone(),

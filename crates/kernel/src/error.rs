@@ -14,6 +14,9 @@ pub enum KernelError {
     /// The problem is not one this kernel offered for, or an attribute contradicts the operands.
     #[error("{0}")]
     Problem(String),
+    /// An operator of the program's own failed.
+    #[error("{0}")]
+    Program(String),
     /// No memory.
     #[error(transparent)]
     Alloc(#[from] AllocError),

@@ -1,6 +1,7 @@
 //! Reading the attributes of a node.
 
 use crate::{cx::Fault, proto::*};
+use paring_core::op::CustomValue;
 use std::cell::RefCell;
 
 /// The attributes of one node. Remembers which were asked for, so that none is overlooked.
@@ -112,6 +113,28 @@ impl<'a> Attrs<'a> {
 
     pub(crate) fn graph(&self, name: &str) -> Result<Option<&'a GraphProto>> {
         Ok(self.get(name, attribute_type::GRAPH)?.and_then(|a| a.g.as_deref()))
+    }
+
+    /// Every attribute, of an operator that the program brings.
+    pub(crate) fn values(&self) -> Result<Vec<(String, CustomValue)>> {
+        self.list.iter().map(|a| Ok((crate::tensor::shown(&a.name), self.value(a)?))).collect()
+    }
+
+    fn value(&self, a: &AttributeProto) -> Result<CustomValue> {
+        let name = &a.name;
+        let missing = || missing(name);
+        Ok(match a.r#type {
+            attribute_type::INT => CustomValue::Int(self.need_int(name)?),
+            attribute_type::FLOAT => CustomValue::Float(self.opt_float(name)?.ok_or_else(missing)?),
+            attribute_type::STRING => CustomValue::Text(self.opt_text(name)?.ok_or_else(missing)?),
+            attribute_type::INTS => CustomValue::Ints(self.ints(name)?.ok_or_else(missing)?),
+            attribute_type::FLOATS => CustomValue::Floats(self.floats(name)?.ok_or_else(missing)?),
+            other => {
+                let name = crate::tensor::shown(name);
+                let message = format!("attribute '{name}' of a program's operator is {}", type_name(other));
+                return Err(Fault::Unsupported(message));
+            }
+        })
     }
 
     /// Takes note of an attribute without effect here.

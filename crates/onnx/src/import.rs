@@ -3,7 +3,7 @@
 use crate::{
     ImportError, ImportOptions, Limits, UnsupportedOp,
     attrs::Attrs,
-    cx::{Cx, Fault},
+    cx::{Cx, Fault, Outputs},
     ops,
     proto::*,
     scan,
@@ -12,6 +12,7 @@ use crate::{
     tensor::{self, ElementTypeError, TensorReader, shown},
 };
 use bytes::Bytes;
+use paring_core::op::Definition;
 use paring_ir::{Dim, Graph, GraphError, TensorType, ValueId};
 use prost::Message;
 use std::{
@@ -74,6 +75,7 @@ pub fn import_model(bytes: Bytes, options: &ImportOptions) -> Result<Model, Impo
         scopes: Scopes::default(),
         reader: TensorReader::new(limits, options.external.as_deref()),
         limits,
+        operators: &options.operators,
         functions: functions(&model.functions)?,
         calls: Vec::new(),
         unsupported: Vec::new(),
@@ -147,6 +149,7 @@ struct Importer<'m> {
     scopes: Scopes,
     reader: TensorReader<'m>,
     limits: &'m Limits,
+    operators: &'m [Definition],
     functions: Functions<'m>,
     /// The functions being inlined.
     calls: Vec<&'m FunctionProto>,
@@ -310,10 +313,12 @@ impl<'m> Importer<'m> {
             }
         }
         let opset = opsets.get(domain).copied();
-        let result = if let Some(f) = self.functions.get(&(domain, &node.op_type, &node.overload)).copied() {
+        let function = self.functions.get(&(domain, &node.op_type, &node.overload)).copied();
+        let own = self.operators.iter().find(|d| self::domain(d.0.domain()) == domain && d.0.name() == node.op_type);
+        let result = if let Some(f) = function.filter(|_| own.is_none()) {
             if missing { Ok(Vec::new()) } else { self.call(f, node, name, &inputs) }
         } else {
-            self.operator(node, name, domain, opset, inputs, missing, opsets)
+            self.operator(node, name, domain, opset, inputs, missing, opsets, own)
         };
         let outputs = match result {
             Ok(outputs) => outputs,
@@ -374,17 +379,21 @@ impl<'m> Importer<'m> {
         inputs: Vec<Option<ValueId>>,
         missing: bool,
         opsets: &Opsets,
+        own: Option<&Definition>,
     ) -> Result<Vec<Option<ValueId>>, Fault> {
         let Some(opset) = opset else {
             return Err(Fault::Unsupported(format!("the model imports no operator set '{}'", shown(domain))));
         };
-        if !ops::knows_domain(domain) {
-            return Err(Fault::Unsupported(format!("the domain '{}' is not known", shown(domain))));
-        }
-        if domain.is_empty() && node.op_type == "If" {
-            return if missing { Ok(Vec::new()) } else { self.branch(node, &inputs, opsets) };
-        }
-        let row = ops::find(domain, &node.op_type, opset).map_err(Fault::Unsupported)?;
+        let translate: &dyn Fn(&mut Cx<'_, '_>) -> Outputs = match own {
+            Some(definition) => &|cx| ops::custom(cx, domain, definition),
+            None if !ops::knows_domain(domain) => {
+                return Err(Fault::Unsupported(format!("the domain '{}' is not known", shown(domain))));
+            }
+            None if domain.is_empty() && node.op_type == "If" => {
+                return if missing { Ok(Vec::new()) } else { self.branch(node, &inputs, opsets) };
+            }
+            None => &ops::find(domain, &node.op_type, opset).map_err(Fault::Unsupported)?.translate,
+        };
         if missing {
             return Ok(Vec::new());
         }
@@ -404,7 +413,7 @@ impl<'m> Importer<'m> {
             wanted,
             made: 0,
         };
-        let outputs = (row.translate)(&mut cx)?;
+        let outputs = translate(&mut cx)?;
         if cx.inputs.iter().skip(cx.asked.get()).any(Option::is_some) {
             let (found, most) = (cx.inputs.len(), cx.asked.get());
             return Err(Fault::Invalid(format!("expected at most {most} inputs, found {found}")));

@@ -1,6 +1,7 @@
 //! How a model is imported.
 
 use crate::ExternalData;
+use paring_core::op::Definition;
 use std::sync::Arc;
 
 /// What a model may consist of at most. Beyond that it is refused before memory is spent on it.
@@ -45,6 +46,9 @@ pub struct ImportOptions {
     pub limits: Limits,
     /// Where data outside the model file is read; without it, models with external data are refused.
     pub external: Option<Arc<dyn ExternalData>>,
+    /// Operators of the program's own. One of a name that is known here, too, or that is a function of the model, takes
+    /// its place.
+    pub operators: Vec<Definition>,
 }
 
 impl ImportOptions {

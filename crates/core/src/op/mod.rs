@@ -5,6 +5,7 @@
 //! from the back, as long as the rank may be unknown; [`crate::normalize_axis`] resolves them.
 
 mod conv;
+mod custom;
 mod data;
 mod elementwise;
 mod epilogue;
@@ -12,6 +13,7 @@ mod norm;
 mod recurrent;
 
 pub use conv::*;
+pub use custom::*;
 pub use data::*;
 pub use elementwise::*;
 pub use epilogue::*;
@@ -291,32 +293,4 @@ pub struct QuantizeAttrs {
     pub axis: i64,
     /// The integer type (quantising) or the float type (dequantising) of the output.
     pub to: DType,
-}
-
-/// Attributes of [`Op::Custom`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CustomAttrs {
-    /// The domain, such as `com.example`.
-    pub domain: alloc::string::String,
-    /// The operator's name within the domain.
-    pub name: alloc::string::String,
-    /// Attributes by name, in the order of the file.
-    pub attributes: alloc::vec::Vec<(alloc::string::String, CustomValue)>,
-    /// Number of outputs.
-    pub outputs: usize,
-}
-
-/// One attribute of a custom operator.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum CustomValue {
-    /// An integer.
-    Int(i64),
-    /// A number.
-    Float(f32),
-    /// Text.
-    Text(alloc::string::String),
-    /// Integers.
-    Ints(alloc::vec::Vec<i64>),
-    /// Numbers.
-    Floats(alloc::vec::Vec<f32>),
 }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod conv;
+mod custom;
 mod elementwise;
 mod index;
 mod norm;
@@ -10,6 +11,8 @@ mod quant;
 mod recurrent;
 mod resize;
 mod shape;
+
+pub(crate) use custom::custom;
 
 use crate::cx::{Cx, Outputs};
 use std::ops::RangeInclusive;
