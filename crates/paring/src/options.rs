@@ -1,6 +1,6 @@
 //! What a caller may choose.
 
-use crate::{Executor, SharedPool};
+use crate::{Allocator, Executor, SharedPool};
 use paring_kernel::{Isa, Numerics};
 use std::sync::Arc;
 
@@ -37,6 +37,9 @@ pub struct Options {
     pub profile: bool,
     /// What a model may not exceed.
     pub limits: Limits,
+    /// Where a session takes inputs, outputs and working memory from; `None` for the allocator of the program. Packed
+    /// weights, plans and whatever else models and sessions share come from the latter.
+    pub allocator: Option<Arc<dyn Allocator>>,
 }
 
 impl Default for Options {
@@ -56,6 +59,7 @@ impl Default for Options {
             plan_cache: 8,
             profile: false,
             limits: Limits::default(),
+            allocator: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Sessions: the memory and the threads of one user of a model.
 
+mod bind;
 mod results;
 mod run;
 mod stage;
@@ -11,11 +12,12 @@ pub use run::{Run, RunOptions};
 use crate::{
     Canceller, DType, Element, Error, ErrorKind, IoInfo, Model, Options, Port, Result, View, ViewMut,
     bind::Key,
+    memory::Buffer,
     model,
     profile::Recorder,
     program::{Produced, Tools},
 };
-use paring_core::{AlignedBuf, Tensor, numel};
+use paring_core::{Tensor, numel};
 use paring_kernel::{Machine, Registry};
 use stage::{Runner, Stage};
 use std::sync::Arc;
@@ -32,7 +34,9 @@ pub struct Session {
     key: Key,
     /// The first stage, or the only one where no shape depends on data.
     stage: Option<Stage>,
-    working_set: AlignedBuf,
+    working_set: Buffer,
+    /// Memory of the program's for outputs of the model, while no stage has it.
+    bound: Vec<(usize, Buffer)>,
     /// Results of stages after the first, by output of the graph.
     late: Vec<Option<Tensor>>,
     recorder: Recorder,
@@ -42,7 +46,7 @@ pub struct Session {
 
 struct Input {
     shape: Option<Vec<usize>>,
-    buffer: AlignedBuf,
+    buffer: Buffer,
     /// Its elements decide shapes, and may have changed since the key was made.
     decides: bool,
 }
@@ -53,7 +57,7 @@ impl Session {
             .inputs()
             .iter()
             .zip(&model.0.shape_inputs)
-            .map(|(info, &decides)| Input { shape: info.known_shape(), buffer: empty(), decides })
+            .map(|(info, &decides)| Input { shape: info.known_shape(), buffer: Buffer::empty(), decides })
             .collect();
         let mut session = Session {
             machine: model::machine(options),
@@ -63,7 +67,8 @@ impl Session {
             inputs,
             key: Key::default(),
             stage: None,
-            working_set: empty(),
+            working_set: Buffer::empty(),
+            bound: Vec::new(),
             late: Vec::new(),
             recorder: Recorder::default(),
             canceller: Canceller::default(),
@@ -105,12 +110,12 @@ impl Session {
             ));
         }
         let input = &mut self.inputs[i];
-        if input.buffer.as_slice().len() != bytes {
-            input.buffer = AlignedBuf::zeroed(bytes)?;
+        if input.buffer.len() != bytes {
+            input.buffer = Buffer::zeroed(bytes, self.options.allocator.as_ref())?;
         }
         if input.shape.as_deref() != Some(shape) {
             input.shape = Some(shape.to_vec());
-            self.stage = None;
+            self.leave_stage();
         }
         Ok(())
     }
@@ -154,11 +159,30 @@ impl Session {
         let i = port.into().find(self.model.inputs(), "input")?;
         let info = &self.model.inputs()[i];
         check_type::<T>(&info.name, info.dtype)?;
+        Ok(bytemuck::cast_slice_mut(self.input_bytes_mut(i)?))
+    }
+
+    /// The bytes of an input of any type, to write.
+    ///
+    /// # Errors
+    /// As for [`Session::input_mut`].
+    pub fn input_bytes_mut<'p>(&mut self, port: impl Into<Port<'p>>) -> Result<&mut [u8]> {
+        let i = port.into().find(self.model.inputs(), "input")?;
+        let info = &self.model.inputs()[i];
         if self.inputs[i].shape.is_none() {
             let name = &info.name;
             return Err(Error::invalid(format!("input '{name}' has no shape yet: call resize or set_input first")));
         }
-        Ok(bytemuck::cast_slice_mut(self.inputs[i].buffer.as_mut_slice()))
+        Ok(self.inputs[i].buffer.as_mut_slice())
+    }
+
+    /// The shape of an input; `None` where it has none yet.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] where the port does not exist.
+    pub fn input_shape<'p>(&self, port: impl Into<Port<'p>>) -> Result<Option<&[usize]>> {
+        let i = port.into().find(self.model.inputs(), "input")?;
+        Ok(self.inputs[i].shape.as_deref())
     }
 
     /// The key of the inputs as they are now.
@@ -185,16 +209,15 @@ impl Session {
             return Ok(());
         }
         let program = self.model.0.program(&self.options, &self.machine, &self.registry, &key)?;
-        let stage = Stage::new(program, &self.workers, self.options.limits.arena_bytes)?;
-        let needed = stage.working_bytes(&self.workers);
-        if self.working_set.as_slice().len() < needed {
-            self.working_set = AlignedBuf::zeroed(needed)?;
-        }
+        self.leave_stage();
+        let is_bound = |p: &Produced| self.bound.iter().any(|(k, _)| *p == Produced::Output(*k));
+        let mut stage = Stage::new(program, &self.workers, &self.options, is_bound)?;
+        self.provide_working(stage.working_bytes(&self.workers))?;
+        self.place_bound(&mut stage)?;
         self.late = vec![None; self.model.outputs().len()];
         self.recorder.reset(stage.program.plan.steps.len());
         self.stage = Some(stage);
         self.key = key;
-        self.ran = false;
         Ok(())
     }
 
@@ -268,8 +291,9 @@ impl Session {
                 known.push((v, tensor));
             }
             let program = Arc::new(tools.program(tools.advance(rest, known)?)?);
-            let mut next = Stage::new(program, &self.workers, self.options.limits.arena_bytes)?;
-            let mut working_set = AlignedBuf::zeroed(next.working_bytes(&self.workers))?;
+            let mut next = Stage::new(program, &self.workers, &self.options, |_| false)?;
+            let working_bytes = next.working_bytes(&self.workers);
+            let mut working_set = Buffer::zeroed(working_bytes, self.options.allocator.as_ref())?;
             let runner = Runner { workers: &self.workers, options, canceller: &self.canceller, recorder: None };
             let inputs = &mut self.inputs.iter().map(|i| i.buffer.as_slice());
             next.run(runner, inputs, working_set.as_mut_slice())?;
@@ -355,10 +379,6 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("model", &self.model).field("memory", &self.memory()).finish()
     }
-}
-
-fn empty() -> AlignedBuf {
-    AlignedBuf::zeroed(0).expect("an empty buffer needs no memory")
 }
 
 fn check_type<T: Element>(name: &str, dtype: DType) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What there is to read from a session: outputs, values between the layers, memory, times.
 
 use super::{Session, check_type, stage::Stage};
-use crate::{Element, Error, ErrorKind, Port, Profile, Result, Span, program::Produced};
+use crate::{Element, Error, ErrorKind, Port, Profile, Result, Span};
 use paring_core::{
     Layout, Tensor,
     signs::{PER_BYTE, unpack},
@@ -32,8 +32,7 @@ impl Session {
     /// The stage in use and which of its outputs is output `k` of the model, where it is one.
     fn produced_at(&self, k: usize) -> Option<(&Stage, usize)> {
         let stage = self.stage.as_ref()?;
-        let i = stage.program.produced.iter().position(|p| *p == Produced::Output(k))?;
-        Some((stage, i))
+        Some((stage, stage.position(k)?))
     }
 
     fn finished(&self, k: usize) -> Result<()> {
@@ -50,17 +49,24 @@ impl Session {
     /// Of kind [`ErrorKind::Invalid`] where the port does not exist, `T` is not its type, or nothing has run.
     pub fn output<'p, T: Element>(&self, port: impl Into<Port<'p>>) -> Result<&[T]> {
         let k = port.into().find(self.model.outputs(), "output")?;
-        self.finished(k)?;
-        let name = &self.model.outputs()[k].name;
-        let (dtype, bytes) = match (self.produced_at(k), &self.late[k]) {
-            (Some((stage, i)), _) => (stage.program.plan.outputs[i].dtype, stage.outputs[i].as_slice()),
-            (None, Some(t)) => (t.dtype(), t.bytes()),
-            (None, None) => {
-                return Err(Error::new(ErrorKind::Internal, format!("output '{name}' was not computed")));
-            }
-        };
-        check_type::<T>(name, dtype)?;
+        let bytes = self.output_bytes(k)?;
+        let info = &self.model.outputs()[k];
+        check_type::<T>(&info.name, info.dtype)?;
         bytemuck::try_cast_slice(bytes).map_err(|_| Error::new(ErrorKind::Internal, "a result is misaligned"))
+    }
+
+    /// The bytes of an output of any type after the last run.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Invalid`] where the port does not exist or nothing has run.
+    pub fn output_bytes<'p>(&self, port: impl Into<Port<'p>>) -> Result<&[u8]> {
+        let k = port.into().find(self.model.outputs(), "output")?;
+        self.finished(k)?;
+        match (self.produced_at(k), &self.late[k]) {
+            (Some((stage, i)), _) => Ok(stage.outputs[i].as_slice()),
+            (None, Some(t)) => Ok(t.bytes()),
+            (None, None) => Err(Error::new(ErrorKind::Internal, "an output was not computed")),
+        }
     }
 
     /// The shape of an output: of the last run where it depends on data, else of the current inputs.

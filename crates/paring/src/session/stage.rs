@@ -2,19 +2,21 @@
 
 use super::{RunOptions, workers::Workers};
 use crate::{
-    Canceller, Error, ErrorKind, Result, ViewMut,
+    Canceller, Error, ErrorKind, Options, Result, ViewMut,
     execute::{Bindings, Operands, execute},
+    memory::Buffer,
     profile::Recorder,
     program::{Produced, Program},
 };
-use paring_core::{AlignedBuf, Tensor};
+use paring_core::Tensor;
+use paring_plan::IoSlot;
 use std::sync::Arc;
 
 /// A program made ready to run.
 pub(super) struct Stage {
     pub program: Arc<Program>,
     /// Memory of the plan's outputs, in its order.
-    pub outputs: Vec<AlignedBuf>,
+    pub outputs: Vec<Buffer>,
     operands: Operands,
 }
 
@@ -27,8 +29,15 @@ pub(super) struct Runner<'a> {
 }
 
 impl Stage {
-    /// Takes the memory for the outputs, unless that and the working memory together exceed `limit`.
-    pub fn new(program: Arc<Program>, workers: &Workers, limit: usize) -> Result<Stage> {
+    /// Takes the memory for the outputs, unless that and the working memory together exceed the limit. Those that are
+    /// `bound` to memory of the program's get theirs later.
+    pub fn new(
+        program: Arc<Program>,
+        workers: &Workers,
+        options: &Options,
+        bound: impl Fn(&Produced) -> bool,
+    ) -> Result<Stage> {
+        let limit = options.limits.arena_bytes;
         let plan = &program.plan;
         let working = plan.memory().working_set(workers.count());
         let needed = plan.outputs.iter().fold(working, |sum, o| sum.saturating_add(o.len));
@@ -36,10 +45,19 @@ impl Stage {
             let message = format!("working memory and outputs need {needed} bytes, more than the limit of {limit}");
             return Err(Error::new(ErrorKind::Limit, message));
         }
-        let outputs = plan.outputs.iter().map(|o| AlignedBuf::zeroed(o.len)).collect::<Result<_, _>>()?;
+        let own = |(produced, slot): (&Produced, &IoSlot)| match bound(produced) {
+            true => Ok(Buffer::empty()),
+            false => Buffer::zeroed(slot.len, options.allocator.as_ref()),
+        };
+        let outputs = program.produced.iter().zip(&plan.outputs).map(own).collect::<Result<_>>()?;
         let mut operands = Operands::default();
         operands.reserve(plan);
         Ok(Stage { program, outputs, operands })
+    }
+
+    /// Which output of the plan is output `k` of the model, where one is.
+    pub fn position(&self, k: usize) -> Option<usize> {
+        self.program.produced.iter().position(|p| *p == Produced::Output(k))
     }
 
     /// Bytes of working memory that running needs.
@@ -54,7 +72,7 @@ impl Stage {
         inputs: &mut dyn Iterator<Item = &[u8]>,
         working_set: &mut [u8],
     ) -> Result<()> {
-        let outputs = &mut self.outputs.iter_mut().map(AlignedBuf::as_mut_slice);
+        let outputs = &mut self.outputs.iter_mut().map(Buffer::as_mut_slice);
         go(&self.program, &mut self.operands, runner, Bindings { working_set, inputs, outputs })
     }
 

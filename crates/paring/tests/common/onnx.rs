@@ -75,3 +75,15 @@ pub fn encoded(graph: GraphProto, opset: i64) -> Vec<u8> {
 pub fn output(name: &str) -> ValueInfoProto {
     ValueInfoProto { name: name.into(), r#type: None, doc_string: String::new() }
 }
+
+/// The bytes of a model that negates a vector of any length.
+pub fn negation() -> Vec<u8> {
+    let graph = GraphProto {
+        name: "negation".into(),
+        input: vec![declared("x", &floats(&[1], &[0.0]), true)],
+        output: vec![output("y")],
+        node: vec![node("Neg", "neg", &["x".into()], &["y".into()], vec![])],
+        ..Default::default()
+    };
+    encoded(graph, 17)
+}
