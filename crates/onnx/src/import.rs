@@ -314,7 +314,7 @@ impl<'m> Importer<'m> {
         }
         let opset = opsets.get(domain).copied();
         let function = self.functions.get(&(domain, &node.op_type, &node.overload)).copied();
-        let own = self.operators.iter().find(|d| self::domain(d.0.domain()) == domain && d.0.name() == node.op_type);
+        let own = self.operators.iter().find(|d| d.is_of(domain, &node.op_type));
         let result = if let Some(f) = function.filter(|_| own.is_none()) {
             if missing { Ok(Vec::new()) } else { self.call(f, node, name, &inputs) }
         } else {

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Cancelled,
     /// No memory.
     Memory,
+    /// Code that the program brought failed, such as an [`crate::Operator`].
+    Program,
     /// A defect of Paring itself.
     Internal,
 }
@@ -132,6 +134,7 @@ fn kernel_kind(e: &paring_kernel::KernelError) -> ErrorKind {
     match e {
         paring_kernel::KernelError::Alloc(_) => ErrorKind::Memory,
         paring_kernel::KernelError::Problem(_) => ErrorKind::Corrupt,
+        paring_kernel::KernelError::Program(_) => ErrorKind::Program,
         _ => ErrorKind::Data,
     }
 }

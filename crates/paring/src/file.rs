@@ -1,8 +1,9 @@
 //! The `.pare` model file: opening one, and saving a model as one.
 
 use crate::{
-    Error, ErrorKind, Limits, Metadata, Model, Options, Result, explain,
+    Error, ErrorKind, Loader, Metadata, Model, Options, Result, explain,
     model::{self, Inner},
+    operator,
     program::Tools,
 };
 use paring_core::SharedBytes;
@@ -46,9 +47,10 @@ impl PackStore for Store {
 const KERNELS: &str = env!("CARGO_PKG_VERSION");
 
 /// The model in a `.pare` file.
-pub(crate) fn open(file: paring_core::Shared, limits: &Limits) -> Result<Model> {
-    let within = format::Limits { nodes: limits.nodes, ..format::Limits::default() };
-    let contents = format::read(file, KERNELS, &within).map_err(damaged)?;
+pub(crate) fn open(file: paring_core::Shared, loader: &Loader) -> Result<Model> {
+    let within = format::Limits { nodes: loader.limits.nodes, ..format::Limits::default() };
+    let mut contents = format::read(file, KERNELS, &within).map_err(damaged)?;
+    operator::define(&mut contents.graph, &loader.operators, &contents.metadata.opsets)?;
     let metadata = Metadata {
         name: contents.graph.name.clone(),
         producer: contents.metadata.producer,

@@ -1,18 +1,20 @@
 //! From the bytes of a file to a model.
 
-use crate::{Error, ErrorKind, Limits, Metadata, Model, Result, error::graph_node};
+use crate::{Error, ErrorKind, Limits, Loader, Metadata, Model, Result, error::graph_node};
 use bytes::Bytes;
 use paring_onnx::{ImportError, ImportOptions};
 use std::{fs::File, io, path::Path, path::PathBuf, sync::Arc};
 
 /// Reads a `.pare` file, or imports an ONNX model; external data of that must lie in `folder`.
-pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, limits: &Limits) -> Result<Model> {
+pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, loader: &Loader) -> Result<Model> {
     if paring_format::is_pare(&bytes) {
-        return crate::file::open(Arc::new(bytes), limits);
+        return crate::file::open(Arc::new(bytes), loader);
     }
+    let limits = &loader.limits;
     let mut options = ImportOptions::default();
     options.limits.bytes = limits.model_bytes;
     options.limits.nodes = limits.nodes;
+    options.operators = loader.operators.clone();
     if let Some(folder) = folder {
         let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         let limit = limits.model_bytes;

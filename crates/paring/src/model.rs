@@ -1,16 +1,17 @@
 //! Models: opened once, shared by sessions.
 
 use crate::{
-    Error, ErrorKind, Explanation, IoInfo, Limits, Optimized, Options, Result, Session, Stats,
+    Error, ErrorKind, Explanation, IoInfo, Limits, Loader, Optimized, Options, Result, Session, Stats,
     bind::{self, Key},
     evaluate::ReferenceEvaluator,
     explain,
     file::Backing,
-    import::{import, import_error, map_file},
+    import::import_error,
+    operator,
     program::{Program, Tools},
 };
 use bytes::Bytes;
-use paring_core::{AlignedBuf, Tensor};
+use paring_core::Tensor;
 use paring_ir::Graph;
 use paring_kernel::{IsaSet, Machine, Registry};
 use paring_plan::PackCache;
@@ -78,10 +79,7 @@ impl Model {
     /// # Errors
     /// As for [`Model::open`].
     pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Model> {
-        let path = path.as_ref();
-        let bytes = map_file(path, limits)?;
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        import(bytes, Some(folder), limits)
+        Loader::new().with_limits(limits.clone()).open(path)
     }
 
     /// Reads an ONNX or `.pare` model from memory; the bytes are copied. External data cannot be found this way.
@@ -89,8 +87,7 @@ impl Model {
     /// # Errors
     /// As for [`Model::open`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Model> {
-        let copy = AlignedBuf::from_bytes(bytes)?;
-        import(Bytes::from_owner(copy), None, &Limits::default())
+        Loader::new().from_bytes(bytes)
     }
 
     /// Reads an ONNX or `.pare` model from memory without copying the weights.
@@ -98,7 +95,7 @@ impl Model {
     /// # Errors
     /// As for [`Model::open`].
     pub fn from_vec(bytes: Vec<u8>) -> Result<Model> {
-        import(Bytes::from(bytes), None, &Limits::default())
+        Loader::new().from_owner(bytes)
     }
 
     /// A model of a graph made in Rust.
@@ -228,6 +225,9 @@ impl Inner {
         let is_done = self.file.as_ref().is_some_and(|f| f.recipe.optimized);
         let report = if is_done { paring_opt::Report::default() } else { rewrite(&mut graph, options)? };
         self.check_file()?;
+        if let Some(log) = &options.log {
+            log.rewritten(&report);
+        }
         let r = Arc::new(Rewritten { graph, report });
         let lasting = (!self.has_known_shapes()).then(|| r.clone());
         lock(&self.optimized).insert(key, (Arc::downgrade(&r), lasting));
@@ -257,6 +257,9 @@ impl Inner {
         let program =
             tools.program(graph).map_err(|e| if self.is_bound_by(key) { e.blame(bind::blame(key)) } else { e })?;
         self.check_file()?;
+        if let Some(log) = &options.log {
+            log.planned(&program.plan);
+        }
         let program = Arc::new(program);
         let mut programs = lock(&self.programs);
         programs.push((fingerprint, key.clone(), program.clone()));
@@ -291,7 +294,7 @@ impl Inner {
     pub fn registry(&self, options: &Options) -> Registry {
         let mut all = builtin_registry();
         let own: Vec<_> = self.custom.iter().collect();
-        all = all.with(&own);
+        all = all.with(&[operator::KERNEL]).with(&own);
         let allowed = |name: &str| {
             let named = options.kernels.as_ref().is_none_or(|k| k.iter().any(|n| n == name));
             named && !options.exclude_kernels.iter().any(|n| n == name)

@@ -1,6 +1,6 @@
 //! What a caller may choose.
 
-use crate::{Allocator, Executor, SharedPool};
+use crate::{Allocator, Executor, Log, SharedPool};
 use paring_kernel::{Isa, Numerics};
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ pub struct Options {
     /// Where a session takes inputs, outputs and working memory from; `None` for the allocator of the program. Packed
     /// weights, plans and whatever else models and sessions share come from the latter.
     pub allocator: Option<Arc<dyn Allocator>>,
+    /// Somebody who listens while a model is planned.
+    pub log: Option<Log>,
 }
 
 impl Default for Options {
@@ -60,6 +62,7 @@ impl Default for Options {
             profile: false,
             limits: Limits::default(),
             allocator: None,
+            log: None,
         }
     }
 }

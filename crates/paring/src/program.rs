@@ -114,6 +114,10 @@ fn fold_small(graph: &mut Graph) -> Result<bool> {
         bind::settle_shapes(graph)?;
         graph.reinfer(id).map_err(|e| Error::from(e).blame(ErrorKind::Data))?;
         let Some(node) = graph.node(id).cloned() else { continue };
+        if node.op.as_custom().is_some() {
+            // Only a plan runs those.
+            continue;
+        }
         let constants: Option<Vec<Option<Arc<Tensor>>>> =
             node.inputs.iter().map(|v| v.map_or(Some(None), |v| graph.constant(v).cloned().map(Some))).collect();
         let Some(constants) = constants else { continue };

@@ -2,7 +2,7 @@
 
 use super::Op;
 use crate::{DType, Tensor};
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{any::Any, fmt};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,27 @@ pub trait Define: Any + Send + Sync {
 /// A shared [`Define`]. Equal to its clones only.
 #[derive(Clone)]
 pub struct Definition(pub Arc<dyn Define>);
+
+impl Definition {
+    /// Whether it says what the operator of that name is. ONNX's own domain goes by two names.
+    pub fn is_of(&self, domain: &str, name: &str) -> bool {
+        let own = |domain| if domain == "ai.onnx" { "" } else { domain };
+        own(self.0.domain()) == own(domain) && self.0.name() == name
+    }
+
+    /// Whether it implements its operator as that version of the domain's operator set has it.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn check_version(&self, opset: i64) -> Result<(), String> {
+        match self.0.version() {
+            Some(newest) if newest < opset => Err(format!(
+                "the program's operator is for version {newest} of the operator set at most, the model uses {opset}"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
 
 impl PartialEq for Definition {
     fn eq(&self, other: &Definition) -> bool {

@@ -8,12 +8,7 @@ use paring_core::op::{CustomAttrs, Definition};
 use paring_ir::Op;
 
 pub(crate) fn custom(cx: &mut Cx<'_, '_>, domain: &str, definition: &Definition) -> Outputs {
-    if let Some(newest) = definition.0.version().filter(|&newest| newest < cx.opset) {
-        return unsupported(format!(
-            "the program's operator is for version {newest} of the operator set at most, the model uses {}",
-            cx.opset
-        ));
-    }
+    definition.check_version(cx.opset).or_else(unsupported)?;
     let op = Op::Custom(CustomAttrs {
         domain: shown(domain),
         name: shown(cx.op),
