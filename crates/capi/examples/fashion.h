@@ -49,6 +49,12 @@ static inline paring_tensor picture(float *pixels) {
   return tensor;
 }
 
+/* The network takes any number of pictures at once: these programs give it one. */
+static inline paring_status one_picture(paring_session *session) {
+  static const int64_t dims[4] = {1, 1, SIDE, SIDE};
+  return paring_session_resize(session, 0, dims, 4);
+}
+
 static inline int largest(const float *scores) {
   int best = 0;
   for (int i = 1; i < CLASSES; i++)

@@ -37,11 +37,14 @@ int main(int argc, char **argv) {
   check(paring_model_load_file(path_of(argv[1], "resnet_s_fashion.onnx"), options, &model));
   check(paring_session_new(model, options, &session));
 
+  check(one_picture(session));
+  check(paring_warmup(session)); /* Plans, so that it is known what is needed. */
+
   size_t need;
   check(paring_session_memory(session, &need, NULL));
   if (need > sizeof arena) return fprintf(stderr, "the arena needs %zu bytes\n", need), 1;
   check(paring_session_bind_arena(session, arena, sizeof arena));
-  size_t after = in_use;
+  size_t after = in_use; /* The session has given its own working memory back. */
 
   paring_tensor input; /* Written to directly. */
   check(paring_session_input(session, 0, &input));

@@ -60,6 +60,7 @@ int main(int argc, char **argv) {
   check(paring_options_set_executor(options, THREADS + 1, spawn, NULL)); /* This thread computes, too. */
   check(paring_model_load_file(path_of(argv[1], "resnet_s_fashion.onnx"), options, &model));
   check(paring_session_new(model, options, &session));
+  check(one_picture(session));
   check(paring_warmup(session));
   for (int i = 0; i < PICTURES; i++) {
     paring_tensor input = picture(pictures[i]), output;

@@ -29,6 +29,7 @@ static void handles(const char *file) {
   check(paring_options_new(&options));
   check(paring_model_load_file(file, options, &model));
   check(paring_session_new(model, options, &session));
+  check(one_picture(session));
 
   paring_model *models[] = {NULL, (paring_model *)options, (paring_model *)session, (paring_model *)&view, (paring_model *)~(size_t)0};
   for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
@@ -170,12 +171,15 @@ static void callbacks(const char *file, const char *median) {
   check(paring_model_load_file(file, NULL, &model));
   check(paring_options_new(&options));
   check(paring_options_set_allocator(options, refuse_memory, free_nothing, NULL));
-  FAILS(paring_session_new(model, options, &session), PARING_OUT_OF_MEMORY);
+  check(paring_session_new(model, options, &session));
+  FAILS(one_picture(session), PARING_OUT_OF_MEMORY);
+  paring_session_free(session);
   check(paring_options_set_allocator(options, NULL, NULL, NULL));
   const paring_spawn_fn spawns[] = {refuse_thread, do_at_once, forget};
   for (int i = 0; i < 3; i++) {
     check(paring_options_set_executor(options, 4, spawns[i], NULL));
     check(paring_session_new(model, options, &session));
+    check(one_picture(session));
     for (int k = 0; k < 3; k++) check(paring_session_run(session));
     paring_session_free(session);
   }
@@ -238,6 +242,7 @@ static void threads(const char *file) {
     pthread_t thread[2];
     int number[2] = {0, 1};
     check(paring_session_new(model, NULL, &session));
+    check(one_picture(session));
     memset(shared, 0, sizeof shared);
     pthread_barrier_init(&start, NULL, 3);
     for (int i = 0; i < 2; i++) {

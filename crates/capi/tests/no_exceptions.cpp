@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   auto model = paring::model::load_file(std::string(argv[1]) + "/resnet_s_fashion.onnx", &*options);
   if (!model) return std::printf("%s\n", model.error().what()), 1;
   auto session = paring::session::make(*model);
+  if (session->run() || !session->resize(0, {1, 1, 28, 28})) return 1;
   auto pixels = session->input<float>(0);
   if (!pixels || pixels->size() != 28 * 28 || session->input<double>(0)) return 1;
   for (float& p : *pixels) p = 0.5f;

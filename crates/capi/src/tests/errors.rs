@@ -127,7 +127,7 @@ fn models_that_are_none() {
 #[test]
 fn tensors_that_do_not_fit() {
     let model = load(FASHION, nothing()).unwrap();
-    let session = session(&model, nothing()).unwrap();
+    let session = fashion(&model, nothing());
     let dims = [1, 1, 28, 28];
     let mut pixels = vec![0f32; 28 * 28];
     let good = tensor(&mut pixels, &dims, PARING_F32);
@@ -251,7 +251,7 @@ fn who_listens_hears_what_is_loaded_and_planned() {
     fails(listen(4), PARING_INVALID_ARGUMENT, "level 4");
     ok(listen(PARING_LOG_DEBUG));
     let model = load(FASHION, options.0).unwrap();
-    drop(session(&model, options.0).unwrap());
+    ok(paring_session_run(fashion(&model, options.0).0));
     let heard = std::mem::take(&mut *HEARD.lock().unwrap());
     assert!(heard.iter().any(|(level, m)| *level == PARING_LOG_INFO && m.starts_with("loaded")), "{heard:?}");
     assert!(heard.iter().any(|(level, m)| *level == PARING_LOG_INFO && m.starts_with("planned")), "{heard:?}");

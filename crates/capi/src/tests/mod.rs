@@ -94,6 +94,18 @@ fn session(
     }
 }
 
+/// A session of the demo's network, for one picture.
+fn fashion(model: &Owned<paring_model>, options: *const paring_options) -> Owned<paring_session> {
+    let session = session(model, options).unwrap();
+    ok(shaped(&session));
+    session
+}
+
+fn shaped(session: &Owned<paring_session>) -> paring_status {
+    // SAFETY: there are as many dimensions.
+    unsafe { paring_session_resize(session.0, 0, [1, 1, SIDE as i64, SIDE as i64].as_ptr(), 4) }
+}
+
 fn tensor<T>(data: &mut [T], dims: &[i64], dtype: paring_dtype) -> paring_tensor {
     let bytes = size_of_val(data);
     paring_tensor { data: data.as_mut_ptr().cast(), bytes, dims: dims.as_ptr(), rank: dims.len() as i32, dtype }

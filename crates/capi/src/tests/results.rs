@@ -12,6 +12,7 @@ use std::{
 fn expected(pictures: usize) -> Vec<u8> {
     let model = facade::Model::from_bytes(FASHION).unwrap();
     let mut session = model.session(&facade::Options::default().with_threads(1)).unwrap();
+    session.resize(0, &[1, 1, SIDE, SIDE]).unwrap();
     let mut all = Vec::new();
     for i in 0..pictures {
         session.input_mut::<f32>(0).unwrap().copy_from_slice(&picture(i));
@@ -40,7 +41,7 @@ fn of_a_network_on_any_number_of_threads() {
         let session = session(&model, options(&[("threads", threads)]).0).unwrap();
         assert_eq!(computed(&session, 4), expected, "{threads} threads");
     }
-    let session = session(&model, nothing()).unwrap();
+    let session = fashion(&model, nothing());
     drop(model);
     assert_eq!(computed(&session, 4), expected, "the session outlives its model");
 }
@@ -66,17 +67,18 @@ fn of_a_network_read_from_memory_that_is_not_copied() {
     // SAFETY: the bytes are part of the program.
     ok(unsafe { paring_model_load_borrowed(FASHION.as_ptr().cast(), FASHION.len(), nothing(), &mut handle) });
     let model = Owned(handle, paring_model_free);
-    assert_eq!(computed(&session(&model, nothing()).unwrap(), 2), expected(2));
+    assert_eq!(computed(&fashion(&model, nothing()), 2), expected(2));
 }
 
 #[test]
 fn written_to_memory_of_the_program() {
     let model = load(FASHION, nothing()).unwrap();
-    let session = session(&model, options(&[("threads", "1")]).0).unwrap();
+    let session = fashion(&model, options(&[("threads", "1")]).0);
     let (mut need, mut weights) = (0, 0);
     let mut result = [f32::NAN; 10];
     // SAFETY: arena and result live longer than the session.
     unsafe {
+        ok(paring_warmup(session.0));
         ok(paring_session_memory(session.0, &mut need, &mut weights));
         assert!(need > 0 && weights > 100_000);
         let layout = Layout::from_size_align(need, 64).unwrap();
@@ -125,14 +127,15 @@ fn computed_on_the_programs_allocator() {
         fails(paring_options_set_allocator(options.0, Some(take), None, ctx), PARING_INVALID_ARGUMENT, "both");
         ok(paring_options_set_allocator(options.0, Some(take), Some(give_back), ctx));
     }
-    let session1 = session(&model, options.0).unwrap();
-    assert!(TAKEN.load(SeqCst) > SIDE * SIDE * 4);
+    let session1 = fashion(&model, options.0);
     assert_eq!(computed(&session1, 2), expected(2));
+    assert!(TAKEN.load(SeqCst) > SIDE * SIDE * 4);
     drop(session1);
     assert_eq!(TAKEN.load(SeqCst), 0);
     // SAFETY: as above.
     ok(unsafe { paring_options_set_allocator(options.0, Some(refuse), Some(give_back), ctx) });
-    fails(session(&model, options.0).map(drop).unwrap_err(), PARING_OUT_OF_MEMORY, "allocator");
+    let session = session(&model, options.0).unwrap();
+    fails(shaped(&session), PARING_OUT_OF_MEMORY, "allocator");
 }
 
 /// Has work done on a thread of its own, twice: the second time nothing happens.
@@ -162,7 +165,7 @@ fn computed_on_the_programs_threads() {
         fails(paring_options_set_executor(options.0, 0, Some(spawn), ctx), PARING_INVALID_ARGUMENT, "0 threads");
         ok(paring_options_set_executor(options.0, 3, Some(spawn), ctx));
     }
-    let session = session(&model, options.0).unwrap();
+    let session = fashion(&model, options.0);
     assert_eq!(computed(&session, 3), expected(3));
     assert!(calls.load(SeqCst) > 2);
 }
@@ -222,13 +225,13 @@ fn half_precision_comes_in_and_out() {
 fn times_of_layers_come_as_json() {
     let model = load(FASHION, nothing()).unwrap();
     let mut need = 1;
-    let plain = session(&model, nothing()).unwrap();
+    let plain = fashion(&model, nothing());
     // SAFETY: the buffers are as long as they say.
     unsafe {
         let status = paring_session_profile_json(plain.0, null_mut(), 0, &mut need);
         fails(status, PARING_INVALID_ARGUMENT, "profile=true");
         assert_eq!(need, 0);
-        let session = session(&model, options(&[("profile", "true")]).0).unwrap();
+        let session = fashion(&model, options(&[("profile", "true")]).0);
         ok(paring_warmup(session.0));
         computed(&session, 2);
         ok(paring_session_profile_json(session.0, null_mut(), 0, &mut need));
