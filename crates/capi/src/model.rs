@@ -86,8 +86,8 @@ unsafe fn loaded(
     })
 }
 
-/// Loads a model from a file, which must not be changed or truncated while the model is in use: weights are read from it
-/// as they are needed. `options` may be NULL. Free the model with `paring_model_free`.
+/// Loads a model from a file, ONNX or `.pare`, which must not be changed or truncated while the model is in use: weights
+/// are read from it as they are needed. `options` may be NULL. Free the model with `paring_model_free`.
 ///
 /// # Safety
 /// `path` is NULL or ends with 0; `out` is NULL or valid.
@@ -123,7 +123,7 @@ unsafe fn file(path: *const c_char) -> Result<PathBuf> {
     }
 }
 
-/// Loads a model from memory, which is copied. External data cannot be found this way. `options` may be NULL.
+/// Loads a model, ONNX or `.pare`, from memory, which is copied. External data cannot be found this way. `options` may be NULL.
 ///
 /// # Safety
 /// `data` is NULL or valid for `len` bytes; `out` is NULL or valid.
@@ -138,8 +138,9 @@ pub unsafe extern "C" fn paring_model_load_bytes(
     unsafe { loaded(options, out, |settings| Ok(settings.loader().from_bytes(Borrowed::new(data, len)?.as_ref())?)) }
 }
 
-/// Loads a model from memory without copying it: it must stay as it is until the model and all sessions of it are freed.
-/// `options` may be NULL.
+/// Loads a model, ONNX or `.pare`, from memory without copying it: it must stay as it is until the model and all sessions
+/// of it are freed. A `.pare` file must begin at a multiple of 64 bytes for that, and is copied elsewhere. `options` may be
+/// NULL.
 ///
 /// # Safety
 /// `data` is NULL or valid for `len` bytes for so long; `out` is NULL or valid.

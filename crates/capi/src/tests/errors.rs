@@ -125,6 +125,20 @@ fn models_that_are_none() {
 }
 
 #[test]
+fn model_files_that_are_damaged_or_of_another_time() {
+    let good = fashion_file();
+    let damaged = |at: usize, to: u8| {
+        let mut file = good.clone();
+        file[at] = to;
+        load(&file, nothing()).map(drop).unwrap_err()
+    };
+    load(&good, nothing()).unwrap();
+    fails(damaged(8, 77), PARING_UNSUPPORTED, "version 77");
+    fails(damaged(16, !good[16]), PARING_CORRUPT, "checksum");
+    fails(load(&good[..good.len() - 1], nothing()).map(drop).unwrap_err(), PARING_CORRUPT, "bytes");
+}
+
+#[test]
 fn tensors_that_do_not_fit() {
     let model = load(FASHION, nothing()).unwrap();
     let session = fashion(&model, nothing());

@@ -94,6 +94,14 @@ fn session(
     }
 }
 
+/// The demo's network as a `.pare` file.
+fn fashion_file() -> Vec<u8> {
+    let mut file = Vec::new();
+    let network = facade::Model::from_bytes(FASHION).unwrap();
+    network.save(&mut file, &facade::SaveOptions::default()).unwrap();
+    file
+}
+
 /// A session of the demo's network, for one picture.
 fn fashion(model: &Owned<paring_model>, options: *const paring_options) -> Owned<paring_session> {
     let session = session(model, options).unwrap();

@@ -46,27 +46,18 @@ fn of_a_network_on_any_number_of_threads() {
     assert_eq!(computed(&session, 4), expected, "the session outlives its model");
 }
 
-/// Where `.ci/capi` has the C and C++ examples write what they compute.
-#[test]
-fn of_the_examples() {
-    let Some(files) = std::env::var_os("PARING_LOGITS") else {
-        println!("skipped: PARING_LOGITS names no files");
-        return;
-    };
-    let expected = expected(48);
-    let files: Vec<_> = std::env::split_paths(&files).collect();
-    assert!(!files.is_empty());
-    for file in files {
-        assert!(std::fs::read(&file).unwrap() == expected, "{} differs", file.display());
-    }
-}
-
 #[test]
 fn of_a_network_read_from_memory_that_is_not_copied() {
     let mut handle = null_mut();
     // SAFETY: the bytes are part of the program.
     ok(unsafe { paring_model_load_borrowed(FASHION.as_ptr().cast(), FASHION.len(), nothing(), &mut handle) });
     let model = Owned(handle, paring_model_free);
+    assert_eq!(computed(&fashion(&model, nothing()), 2), expected(2));
+}
+
+#[test]
+fn of_a_model_file() {
+    let model = load(&fashion_file(), nothing()).unwrap();
     assert_eq!(computed(&fashion(&model, nothing()), 2), expected(2));
 }
 
