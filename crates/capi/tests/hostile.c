@@ -221,7 +221,7 @@ static pthread_barrier_t start;
 static void *run_many(void *arg) {
   int me = *(int *)arg;
   pthread_barrier_wait(&start);
-  for (int i = 0; i < 400; i++) {
+  for (int i = 0; i < 100; i++) {
     switch (paring_session_run(shared[me].session)) {
       case PARING_OK: shared[me].ok++; break;
       case PARING_BUSY: shared[me].busy++; break;
