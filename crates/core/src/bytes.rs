@@ -62,3 +62,8 @@ impl core::fmt::Debug for SharedBytes {
         write!(f, "SharedBytes({} bytes)", self.len())
     }
 }
+
+/// So many times 2^30, for limits: where addresses have 32 bits and cannot count as far, no limit at all.
+pub const fn gibibytes(n: usize) -> usize {
+    n.saturating_mul(1 << 30)
+}

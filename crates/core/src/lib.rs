@@ -17,7 +17,7 @@ pub mod signs;
 mod tensor;
 
 pub use buffer::{ALIGNMENT, AlignedBuf, AllocError};
-pub use bytes::{Shared, SharedBytes};
+pub use bytes::{Shared, SharedBytes, gibibytes};
 pub use dtype::{DType, Element};
 pub use layout::Layout;
 pub use op::Op;

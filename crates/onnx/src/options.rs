@@ -1,7 +1,7 @@
 //! How a model is imported.
 
 use crate::ExternalData;
-use paring_core::op::Definition;
+use paring_core::{gibibytes, op::Definition};
 use std::sync::Arc;
 
 /// What a model may consist of at most. Beyond that it is refused before memory is spent on it.
@@ -27,10 +27,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            bytes: 8 << 30,
+            bytes: gibibytes(8),
             nodes: 1_000_000,
             tensors: 1_000_000,
-            constant_bytes: 64 << 30,
+            constant_bytes: gibibytes(64),
             name_bytes: 64 << 10,
             depth: 60,
             rank: 32,

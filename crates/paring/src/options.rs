@@ -1,6 +1,7 @@
 //! What a caller may choose.
 
 use crate::{Allocator, Executor, Log, SharedPool};
+use paring_core::gibibytes;
 use paring_kernel::{Isa, Numerics};
 use std::sync::Arc;
 
@@ -144,6 +145,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { model_bytes: 8 << 30, nodes: 100_000, tensor_bytes: 4 << 30, arena_bytes: 8 << 30 }
+        Limits { model_bytes: gibibytes(8), nodes: 100_000, tensor_bytes: gibibytes(4), arena_bytes: gibibytes(8) }
     }
 }

@@ -1,7 +1,7 @@
 //! The plan and its parts.
 
 use crate::{LayerReport, PackCache, PlanError, Tuning, assign, emit, lower, pack, place, thrift};
-use paring_core::{DType, Layout, Tensor};
+use paring_core::{DType, Layout, Tensor, gibibytes};
 use paring_ir::{Graph, ValueId};
 use paring_kernel::{Machine, Numerics, Prepared, Registry};
 use std::sync::Arc;
@@ -24,7 +24,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { numerics: Numerics::Default, arena_limit: 8 << 30, max_memory: None, keep: Vec::new(), tuning: None }
+        Options {
+            numerics: Numerics::Default,
+            arena_limit: gibibytes(8),
+            max_memory: None,
+            keep: Vec::new(),
+            tuning: None,
+        }
     }
 }
 
