@@ -406,7 +406,7 @@ void paring_options_free(struct paring_options *options);
 
 // Sets an option by name:
 //
-// - `threads`: threads of a session, the calling one included; 0 for as many as there are cores (the default);
+// - `threads`: threads of a session, the calling one included; 0 for one on each fast core (the default);
 // - `numerics`: `strict` (sums in another order at most), `default` (also Winograd and the like), `fast` (weights in half
 //   precision and the like);
 // - `max_memory`: bytes that packed weights and working memory may take together, such as `512M`;

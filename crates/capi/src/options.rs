@@ -209,7 +209,7 @@ pub extern "C" fn paring_options_free(options: *mut paring_options) {
 
 /// Sets an option by name:
 ///
-/// - `threads`: threads of a session, the calling one included; 0 for as many as there are cores (the default);
+/// - `threads`: threads of a session, the calling one included; 0 for one on each fast core (the default);
 /// - `numerics`: `strict` (sums in another order at most), `default` (also Winograd and the like), `fast` (weights in half
 ///   precision and the like);
 /// - `max_memory`: bytes that packed weights and working memory may take together, such as `512M`;

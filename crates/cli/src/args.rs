@@ -102,7 +102,7 @@ pub struct ModelArgs {
 pub struct EngineArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Threads to run on [default: the number of cores]
+    /// Threads to run on [default: one for each fast core]
     #[arg(long, value_name = "N", help_heading = "Engine", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Instruction sets kernels may use, such as portable or avx2 [default: all this machine has]

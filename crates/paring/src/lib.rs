@@ -17,6 +17,7 @@
 
 mod bind;
 mod cancel;
+mod cores;
 mod error;
 mod evaluate;
 mod execute;
@@ -41,6 +42,7 @@ mod team;
 mod tune;
 
 pub use cancel::Canceller;
+pub use cores::default_threads;
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{AppliedRow, Explanation, MemoryReport, Optimized, RemarkRow};
 pub use file::{MachineKind, Recipe, SaveOptions, Section, SectionKind, Written};

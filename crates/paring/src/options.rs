@@ -1,11 +1,11 @@
 //! What a caller may choose.
 
-use crate::{Allocator, Executor, Log, SharedPool};
+use crate::{Allocator, Executor, Log, SharedPool, default_threads};
 use paring_core::gibibytes;
 use paring_kernel::{Isa, Numerics};
 use std::sync::Arc;
 
-/// How a session runs. The default is right for most: all cores, all instructions, optimised.
+/// How a session runs. The default is right for most: all fast cores, all instructions, optimised.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
@@ -120,11 +120,11 @@ pub enum Threads {
 }
 
 impl Default for Threads {
-    /// A pool of as many threads as there are cores.
+    /// A pool of [`default_threads`].
     fn default() -> Threads {
-        match std::thread::available_parallelism() {
-            Ok(n) if n.get() > 1 => Threads::Pool(n.get()),
-            _ => Threads::Single,
+        match default_threads() {
+            1 => Threads::Single,
+            n => Threads::Pool(n),
         }
     }
 }

@@ -8,7 +8,6 @@ mod watchdog;
 use crate::args::{EngineArgs, ModelArgs, NumericsArg};
 use crate::exit::{Failure, Result};
 use paring::{DimInfo, IoInfo, Limits, Model, Numerics, Options, Session, Threads};
-use std::num::NonZero;
 use std::path::Path;
 use std::time::{Duration, Instant};
 pub use watchdog::Watchdog;
@@ -37,7 +36,7 @@ pub fn data_limit(args: &ModelArgs) -> usize {
 
 /// Threads to use when none are asked for.
 pub fn threads(args: &EngineArgs) -> usize {
-    args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get), usize::from)
+    args.threads.map_or_else(paring::default_threads, usize::from)
 }
 
 /// The options of a session.
