@@ -5,7 +5,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 [ $# -gt 0 ] || set -- aarch64-linux-android armv7-linux-androideabi x86_64-linux-android aarch64-apple-ios
 cd "$here/../.."
-folder=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+folder=${CARGO_TARGET_DIR:-target}
+case $folder in /*) ;; *) folder=$PWD/$folder ;; esac
 for target; do
   if command -v rustup >/dev/null; then rustup --quiet target add "$target"; fi
   cargo rustc --quiet --release --locked -p paring-capi --lib --crate-type staticlib --target "$target"

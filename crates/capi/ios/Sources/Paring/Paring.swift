@@ -1,0 +1,2 @@
+// The C interface, as it is.
+@_exported import CParing
