@@ -173,7 +173,7 @@ mod tests {
             ("format", json!("paring-machine 2"), "not 'paring-machine 1'"),
             ("machine", json!("abacus"), "measured on 'abacus', not on"),
             ("l2_bytes", json!(0), "l2_bytes is 0"),
-            ("l3_bytes", json!(1u64 << 40), "l3_bytes is 1099511627776"),
+            ("l3_bytes", json!(1u64 << 31), "l3_bytes is 2147483648"),
             ("l1_bytes", json!(-1), "-1"),
             ("gmac_per_s", json!(0.0), "gmac_per_s is 0"),
             ("l3_gb_per_s", json!(-3.0), "l3_gb_per_s is -3"),
