@@ -25,5 +25,5 @@ pub use machine::{Isa, IsaSet, Machine};
 pub use offer::{Cost, NumericClass, Offer, Reject, Scratch};
 pub use parallel::{Parallel, Serial};
 pub use problem::{Numerics, Operand, Problem};
-pub use registry::Registry;
+pub use registry::{Registry, count, joined};
 pub use run::{RawOperand, RunCx, SharedMut, WorkerScratch};

@@ -3,6 +3,38 @@
 use crate::{Kernel, Machine, Problem};
 use alloc::vec::Vec;
 
+/// The kernels of all parts, for tables that are written in parts: `joined::<{ count(PARTS) }>(PARTS)`.
+///
+/// # Panics
+/// Where there are not `N`; when compiling, in a constant.
+pub const fn joined<const N: usize>(parts: &[&[&'static dyn Kernel]]) -> [&'static dyn Kernel; N] {
+    assert!(N > 0 && count(parts) == N);
+    let mut part = 0;
+    while parts[part].is_empty() {
+        part += 1;
+    }
+    let mut all = [parts[part][0]; N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut i = 0;
+        while i < parts[part].len() {
+            all[at] = parts[part][i];
+            (at, i) = (at + 1, i + 1);
+        }
+        part += 1;
+    }
+    all
+}
+
+/// How many kernels there are in all parts.
+pub const fn count(parts: &[&[&'static dyn Kernel]]) -> usize {
+    let (mut part, mut kernels) = (0, 0);
+    while part < parts.len() {
+        (part, kernels) = (part + 1, kernels + parts[part].len());
+    }
+    kernels
+}
+
 /// An ordered list of kernels. There is no link-time registration: whoever builds the list names what is in it.
 #[derive(Clone, Default)]
 pub struct Registry {

@@ -15,44 +15,53 @@ mod product;
 mod take;
 
 use core::marker::PhantomData;
-use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass, count, joined};
 use paring_quant::family::Entry;
-use paring_simd::{Portable, Simd};
+use paring_simd::{Portable, Simd, stamped};
 use product::Product;
 
-macro_rules! kernels {
-    ($($(#[$attribute:meta])* $family:ty, $isa:ty: $name:literal, $summary:expr, $ops:expr, $class:ident;)*) => {
-        /// Every kernel of this crate.
-        pub static KERNELS: &[&dyn Kernel] = &[$(
-            $(#[$attribute])*
-            &Entry::<$family, $isa> {
-                descriptor: &KernelDescriptor {
-                    name: $name,
-                    summary: $summary,
-                    ops: &$ops,
-                    isa: <$isa as Simd>::ISA,
-                    numerics: NumericClass::$class,
-                },
-                kind: PhantomData,
+macro_rules! entry {
+    ($isa:ty, $suffix:literal, $family:ty, $name:literal, $summary:expr, $ops:expr, $class:ident) => {
+        &Entry::<$family, $isa> {
+            descriptor: &KernelDescriptor {
+                name: concat!($name, $suffix),
+                summary: $summary,
+                ops: &$ops,
+                isa: <$isa as Simd>::ISA,
+                numerics: NumericClass::$class,
             },
-        )*];
+            kind: PhantomData,
+        }
     };
 }
 
-const LOOKED_UP: &str = "Products of signs looked up: a table for every four signs, 32 output channels at a time";
-const TAKEN: &str = "Signs of numbers, packed in fours, a batch norm before included";
+macro_rules! kernels {
+    (vector { $($family:ty: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }
+     portable { $($pfamily:ty: $pname:literal, $psummary:literal, $pops:expr, $pclass:ident;)* }) => {
+        const PARTS: &[&[&dyn Kernel]] = &[
+            $(stamped!(every: entry!($family, $name, $summary, $ops, $class)),)*
+            &[$(entry!(Portable, "", $pfamily, $pname, $psummary, $pops, $pclass),)*],
+        ];
+    };
+}
+
+/// Every kernel of this crate.
+pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);
 
 kernels! {
-    #[cfg(target_arch = "x86_64")]
-    Product<lut::Lut>, paring_simd::Avx2: "signs_lut_avx2", LOOKED_UP, ["Conv", "Dense"], Reassociated;
-    Product<lut::Lut>, Portable: "signs_lut_portable", LOOKED_UP, ["Conv", "Dense"], Reassociated;
-    Product<popcount::Popcount>, Portable: "signs_popcount_portable",
-        "Products of signs by counting bits that differ (Rastegari et al. 2016)", ["Conv", "Dense"], Reassociated;
-    #[cfg(target_arch = "x86_64")]
-    take::Take, paring_simd::Avx2: "take_signs_avx2", TAKEN, ["Identity", "BatchNorm"], Reassociated;
-    take::Take, Portable: "take_signs_portable", TAKEN, ["Identity", "BatchNorm"], Reassociated;
-    pool::MaxPool, Portable: "pool_max_signs", "The largest of packed signs, four channels at a time by a table",
-        ["Pool"], Exact;
-    convert::Convert, Portable: "convert_signs", "Packed signs one by one, the reverse, and as numbers",
-        ["Identity", "DequantizeLinear"], Exact;
+    vector {
+        Product<lut::Lut>: "signs_lut",
+            "Products of signs looked up: a table for every four signs, 32 output channels at a time",
+            ["Conv", "Dense"], Reassociated;
+        take::Take: "take_signs", "Signs of numbers, packed in fours, a batch norm before included",
+            ["Identity", "BatchNorm"], Reassociated;
+    }
+    portable {
+        Product<popcount::Popcount>: "signs_popcount_portable",
+            "Products of signs by counting bits that differ (Rastegari et al. 2016)", ["Conv", "Dense"], Reassociated;
+        pool::MaxPool: "pool_max_signs", "The largest of packed signs, four channels at a time by a table",
+            ["Pool"], Exact;
+        convert::Convert: "convert_signs", "Packed signs one by one, the reverse, and as numbers",
+            ["Identity", "DequantizeLinear"], Exact;
+    }
 }

@@ -22,14 +22,14 @@ mod tiled;
 mod unpacked;
 mod winograd;
 
-use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
-use paring_simd::Simd;
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass, count, joined};
+use paring_simd::{Simd, stamped};
 
 /// One kernel on one instruction set.
 macro_rules! entry {
-    ($($kernel:ident)::+, $isa:ty, $name:expr, $summary:literal, $ops:expr, $class:ident) => {
+    ($isa:ty, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:literal, $ops:expr, $class:ident) => {
         &<$($kernel)::+<$isa>>::new(&KernelDescriptor {
-            name: $name,
+            name: concat!($name, $suffix),
             summary: $summary,
             ops: &$ops,
             isa: <$isa as Simd>::ISA,
@@ -38,27 +38,19 @@ macro_rules! entry {
     };
 }
 
-/// A table of kernels, each for every instruction set; those that multiply matrices for registers of 512 bits as well.
+/// A table of kernels, each for every instruction set; those that multiply matrices for wider registers as well.
 macro_rules! kernels {
     (wide { $($($wide:ident)::+: $wname:literal, $wsummary:literal, $wops:expr, $wclass:ident;)* }
      narrow { $($($narrow:ident)::+: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }) => {
-        /// The kernels of this crate.
-        pub static KERNELS: &[&dyn Kernel] = &[
-            $(
-                #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-                entry!($($wide)::+, paring_simd::Avx512, concat!($wname, "_avx512"), $wsummary, $wops, $wclass),
-                #[cfg(target_arch = "x86_64")]
-                entry!($($wide)::+, paring_simd::Avx2, concat!($wname, "_avx2"), $wsummary, $wops, $wclass),
-                entry!($($wide)::+, paring_simd::Portable, concat!($wname, "_portable"), $wsummary, $wops, $wclass),
-            )*
-            $(
-                #[cfg(target_arch = "x86_64")]
-                entry!($($narrow)::+, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops, $class),
-                entry!($($narrow)::+, paring_simd::Portable, concat!($name, "_portable"), $summary, $ops, $class),
-            )*
+        const PARTS: &[&[&dyn Kernel]] = &[
+            $(stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
+            $(stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
         ];
     };
 }
+
+/// The kernels of this crate.
+pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);
 
 kernels! {
     wide {

@@ -132,7 +132,7 @@ impl Family for Dense {
         let quads = plan.stride() / QUAD;
         let offset = |source: u32| Some(source as usize).filter(|&s| s < quads).map(|s| s * QUAD);
         let (x, channels) = (plan.x, &plan.channels);
-        let product = Product::new(p, plan.panels.clone(), (x, channels), x.offset(), packed, false, offset)?;
+        let product = Product::new(p, plan.panels.clone(), (x, channels), x.offset::<S>(), packed, false, offset)?;
         let work = work(plan.extent.rows, &product);
         Ok(Box::new(Engine { s, plan, product, work }))
     }
@@ -171,9 +171,9 @@ impl<S: Simd> Prepared for Engine<S> {
         let run = self.product.bind(cx, x, rows * columns);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
-            match self.plan.x.signed {
-                true => self.s.vectorize(Call::<S, { tile::SIGNED }> { engine: self, run: &run, work }),
-                false => self.s.vectorize(Call::<S, { tile::UNSIGNED }> { engine: self, run: &run, work }),
+            match self.plan.x.turned::<S>() {
+                true => self.s.vectorize(Call::<S, { tile::TURNED }> { engine: self, run: &run, work }),
+                false => self.s.vectorize(Call::<S, { tile::STRAIGHT }> { engine: self, run: &run, work }),
             }
         });
         Ok(())

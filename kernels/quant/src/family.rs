@@ -87,6 +87,9 @@ pub fn rate<S: Simd>(m: &Machine) -> f64 {
         // Estimated, never measured: two `vpdpbusd` of 32 or 64 in a cycle, less a tenth.
         Isa::AvxVnni => 3.6 * half_rate(m),
         Isa::Avx512Vnni => 7.2 * half_rate(m),
+        // By count of instructions, never measured: of four sums each, as many in a cycle as multiply-adds of `f32`.
+        Isa::DotProd | Isa::I8mm => 3.6 * m.gmacs,
+        Isa::Neon => 0.9 * m.gmacs,
         _ => pair_rate(m),
     }
 }
@@ -96,6 +99,7 @@ pub fn word_rate<S: Simd>(m: &Machine) -> f64 {
     // Measured: `vpmaddwd` and `vpaddd` share ports.
     match S::ISA {
         Isa::Portable => m.gmacs.min(12.0),
+        Isa::Neon | Isa::DotProd | Isa::I8mm => 0.9 * m.gmacs,
         _ => 1.5 * half_rate(m),
     }
 }

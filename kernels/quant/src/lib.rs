@@ -23,15 +23,15 @@ mod table;
 mod tile;
 
 use family::Entry;
-use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
-use paring_simd::Simd;
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass, count, joined};
+use paring_simd::{Simd, stamped};
 use std::marker::PhantomData;
 
 macro_rules! entry {
-    ($family:ty, $isa:ty, $name:expr, $summary:expr, $ops:expr) => {
+    ($isa:ty, $suffix:literal, $family:ty, $name:literal, $summary:literal, $ops:expr) => {
         &Entry::<$family, $isa> {
             descriptor: &KernelDescriptor {
-                name: $name,
+                name: concat!($name, $suffix),
                 summary: $summary,
                 ops: &$ops,
                 isa: <$isa as Simd>::ISA,
@@ -42,38 +42,22 @@ macro_rules! entry {
     };
 }
 
-/// A table of kernels, each for every instruction set; those that sum products of bytes for VNNI as well, and some only
-/// for what takes any weights.
+/// A table of kernels, each for every instruction set; those that sum products of bytes for what is made for that as
+/// well, and some only for what takes any weights.
 macro_rules! kernels {
     (products { $($product:ty: $pname:literal, $psummary:literal, $pops:expr;)* }
      any_weights { $($any:ty: $aname:literal, $asummary:literal, $aops:expr;)* }
      others { $($family:ty: $name:literal, $summary:literal, $ops:expr;)* }) => {
-        /// Every kernel of this crate.
-        pub static KERNELS: &[&dyn Kernel] = &[
-            $(
-                #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-                entry!($product, paring_simd::Avx512Vnni, concat!($pname, "_avx512vnni"), $psummary, $pops),
-                #[cfg(target_arch = "x86_64")]
-                entry!($product, paring_simd::AvxVnni, concat!($pname, "_avxvnni"), $psummary, $pops),
-                #[cfg(target_arch = "x86_64")]
-                entry!($product, paring_simd::Avx2, concat!($pname, "_avx2"), $psummary, $pops),
-                entry!($product, paring_simd::Portable, concat!($pname, "_portable"), $psummary, $pops),
-            )*
-            $(
-                #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-                entry!($any, paring_simd::Avx512Vnni, concat!($aname, "_avx512vnni"), $asummary, $aops),
-                #[cfg(target_arch = "x86_64")]
-                entry!($any, paring_simd::AvxVnni, concat!($aname, "_avxvnni"), $asummary, $aops),
-                entry!($any, paring_simd::Portable, concat!($aname, "_portable"), $asummary, $aops),
-            )*
-            $(
-                #[cfg(target_arch = "x86_64")]
-                entry!($family, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops),
-                entry!($family, paring_simd::Portable, concat!($name, "_portable"), $summary, $ops),
-            )*
+        const PARTS: &[&[&dyn Kernel]] = &[
+            $(stamped!(products: entry!($product, $pname, $psummary, $pops)),)*
+            $(stamped!(any_weights: entry!($any, $aname, $asummary, $aops)),)*
+            $(stamped!(every: entry!($family, $name, $summary, $ops)),)*
         ];
     };
 }
+
+/// Every kernel of this crate.
+pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);
 
 kernels! {
     products {

@@ -2,6 +2,7 @@
 
 use paring_core::{DType, Quant, normalize_axis};
 use paring_kernel::{Operand, Reject};
+use paring_simd::Simd;
 
 /// What the bytes of a tensor stand for: `scale * (byte - zero_point)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,10 +34,19 @@ impl Bytes {
         self.zero_point as u8
     }
 
-    /// What the products of [`paring_simd::Bytes::dot`], which sees signed bytes as more by 128, are too large by for each
-    /// unit of weight.
-    pub fn offset(&self) -> i32 {
-        self.zero_point + if self.signed { 128 } else { 0 }
+    /// Whether [`paring_simd::Bytes::dot`] sees these bytes with their uppermost bits turned.
+    pub fn turned<S: Simd>(&self) -> bool {
+        self.signed != S::SIGNED
+    }
+
+    /// What the products of [`paring_simd::Bytes::dot`] are too large by for each unit of weight.
+    pub fn offset<S: Simd>(&self) -> i32 {
+        let more = match (self.turned::<S>(), self.signed) {
+            (false, _) => 0,
+            (true, true) => 128,
+            (true, false) => -128,
+        };
+        self.zero_point + more
     }
 
     /// The least and the largest byte, as numbers.

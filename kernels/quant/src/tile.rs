@@ -4,10 +4,10 @@ use crate::finish::{Finish, Place};
 use paring_kernel::Isa;
 use paring_simd::{LANES, PairBytes, Simd};
 
-/// Inputs of a tile: bytes without a sign, and weights of bytes.
-pub const UNSIGNED: u8 = 0;
-/// Bytes with a sign, and weights of bytes.
-pub const SIGNED: u8 = 1;
+/// Inputs of a tile: bytes as products take them, and weights of bytes.
+pub const STRAIGHT: u8 = 0;
+/// Bytes whose uppermost bits are turned first, and weights of bytes.
+pub const TURNED: u8 = 1;
 /// Words of sixteen bits, two for each four bytes, on both sides.
 pub const WORDS: u8 = 2;
 
@@ -31,6 +31,9 @@ const fn most<S: Simd>(vectors: usize) -> usize {
         Isa::AvxVnni => [12, 6, 4],
         // The same, with two vectors in one register and twice the registers.
         Isa::Avx512Vnni => [12, 12, 8],
+        // 24 of 32 registers: two for eight sums, or four where products are widened.
+        Isa::DotProd | Isa::I8mm => [12, 6, 4],
+        Isa::Neon => [6, 3, 2],
         _ => [8, 4, 3],
     };
     sizes[if vectors < 3 { vectors - 1 } else { 2 }]
@@ -84,7 +87,7 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
             for i in 0..PX {
                 let x = from[i].add(offset);
                 if paired {
-                    let quad = if KIND == SIGNED { p.quad::<true>(x) } else { p.quad::<false>(x) };
+                    let quad = if KIND == TURNED { p.quad::<true>(x) } else { p.quad::<false>(x) };
                     pairs[i] = match KIND {
                         WORDS => p.dot_words(pairs[i], quad, w.cast()),
                         _ => p.dot(pairs[i], quad, w),
@@ -93,7 +96,7 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
                         singles[i] = dot::<S, KIND>(s, singles[i], p.half(quad), w.add(8 * LANES));
                     }
                 } else {
-                    let quad = if KIND == SIGNED { s.quad::<true>(x) } else { s.quad::<false>(x) };
+                    let quad = if KIND == TURNED { s.quad::<true>(x) } else { s.quad::<false>(x) };
                     singles[i] = dot::<S, KIND>(s, singles[i], quad, w);
                 }
             }

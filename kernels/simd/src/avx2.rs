@@ -76,11 +76,11 @@ impl Bytes for Avx2 {
         unsafe { _mm256_loadu_si256(p.cast()) }
     }
     #[inline(always)]
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m256i {
+    unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> __m256i {
         // SAFETY: the caller promises four readable bytes.
         unsafe {
             let x = _mm256_set1_epi32(p.cast::<i32>().read_unaligned());
-            if SIGNED { _mm256_xor_si256(x, _mm256_set1_epi8(-128)) } else { x }
+            if TURNED { _mm256_xor_si256(x, _mm256_set1_epi8(-128)) } else { x }
         }
     }
     #[inline(always)]

@@ -143,11 +143,11 @@ impl<S: HasAvx512> PairBytes<S> for Avx512Pair<S> {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m512i {
+    unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> __m512i {
         // SAFETY: the caller promises four readable bytes.
         unsafe {
             let x = _mm512_set1_epi32(p.cast::<i32>().read_unaligned());
-            if SIGNED { _mm512_xor_si512(x, _mm512_set1_epi8(-128)) } else { x }
+            if TURNED { _mm512_xor_si512(x, _mm512_set1_epi8(-128)) } else { x }
         }
     }
     #[inline(always)]

@@ -37,26 +37,31 @@ pub trait Bytes: Lanes {
     /// Whether [`Bytes::dot`] takes any weights, those that do not [fit](fits) too.
     const ANY_WEIGHTS: bool = false;
 
+    /// Whether products are of bytes with signs; else of bytes without. What has other bytes turns their uppermost bits:
+    /// they are then less, or more, by 128.
+    const SIGNED: bool = false;
+
     /// Eight sums.
     ///
     /// # Safety
     /// `p` must be valid for reads of eight `i32`; any alignment.
     unsafe fn load_sums(self, p: *const i32) -> Self::I;
 
-    /// Four unsigned bytes; signed ones, each more by 128, where `SIGNED`.
+    /// Four bytes, with the uppermost bit of each turned where `TURNED`.
     ///
     /// # Safety
     /// `p` must be valid for reads of four bytes.
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> Self::Quad;
+    unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> Self::Quad;
 
-    /// To each lane the sum of four products: of the bytes of `x` with the four signed ones of the lane at `w`.
+    /// To each lane the sum of four products: of the bytes of `x`, which are [`Bytes::SIGNED`] or not, with the four
+    /// signed ones of the lane at `w`.
     ///
     /// # Safety
     /// `w` must be valid for reads of 32 bytes. Sums are exact where the first two and the last two of each lane
     /// [fit](fits), or [`Bytes::ANY_WEIGHTS`].
     unsafe fn dot(self, sums: Self::I, x: Self::Quad, w: *const i8) -> Self::I;
 
-    /// As [`Bytes::dot`], with four unsigned bytes of the lane at `x`.
+    /// As [`Bytes::dot`], with four bytes of the lane at `x`.
     ///
     /// # Safety
     /// As there, for 32 bytes at `x` too.
@@ -115,7 +120,7 @@ pub trait PairBytes<S: Bytes>: Copy {
     ///
     /// # Safety
     /// As there.
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> Self::Quad;
+    unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> Self::Quad;
 
     /// The same four bytes for one vector.
     fn half(self, x: Self::Quad) -> S::Quad;

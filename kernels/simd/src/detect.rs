@@ -1,31 +1,23 @@
 //! What this machine has.
 
+#[allow(unused_imports)]
+use crate::Simd;
+use crate::each_token;
 use paring_kernel::{Isa, IsaSet, Machine};
 
 /// The instructions this machine has that kernels exist for.
 pub fn detect() -> IsaSet {
     #[allow(unused_mut)]
     let mut isa = IsaSet::PORTABLE;
-    #[cfg(target_arch = "x86_64")]
-    {
-        use crate::Simd;
-        if crate::Avx2::detect().is_some() {
-            isa = isa.with(Isa::Avx2);
-        }
-        if crate::Avx512::detect().is_some() {
-            isa = isa.with(Isa::Avx512);
-        }
-        if crate::AvxVnni::detect().is_some() {
-            isa = isa.with(Isa::AvxVnni);
-        }
-        if crate::Avx512Vnni::detect().is_some() {
-            isa = isa.with(Isa::Avx512Vnni);
-        }
+    #[allow(unused_macros)]
+    macro_rules! ask {
+        ($token:ty) => {
+            if <$token>::detect().is_some() {
+                isa = isa.with(<$token>::ISA);
+            }
+        };
     }
-    #[cfg(target_arch = "aarch64")]
-    {
-        isa = isa.with(Isa::Neon);
-    }
+    each_token!(ask);
     isa
 }
 

@@ -37,9 +37,9 @@ macro_rules! extend {
                 unsafe { self.0.load_sums(p) }
             }
             #[inline(always)]
-            unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> __m256i {
+            unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> __m256i {
                 // SAFETY: the caller's promise.
-                unsafe { self.0.quad::<SIGNED>(p) }
+                unsafe { self.0.quad::<TURNED>(p) }
             }
             #[inline(always)]
             unsafe fn gather_fours(self, from: *const u8, to: *mut u8) {

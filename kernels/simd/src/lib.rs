@@ -19,8 +19,11 @@ mod detect;
 mod extend;
 pub mod lookup;
 pub mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod several;
+mod tokens;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 
@@ -31,6 +34,8 @@ pub use avx512::{Avx512, Avx512Pair};
 pub use bytes::{Bytes, PairBytes};
 pub use detect::{detect, machine, name};
 pub use lookup::Lookup;
+#[cfg(target_arch = "aarch64")]
+pub use neon::{Neon, NeonDot, NeonI8mm};
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
 pub use portable::Portable;

@@ -210,15 +210,15 @@ mod tests {
                 // Lane 1 holds byte 37, of which the nibbles are 5 and 2: bytes 185 and 74 of the table.
                 assert_eq!(expected.0[16], 16u16.wrapping_mul(2021) + (185 + 74) % 256 + 185);
             }
-            #[cfg(target_arch = "x86_64")]
-            {
-                if let Some(s) = crate::Avx2::detect() {
-                    assert_eq!(s.vectorize(All(seed)), expected);
-                }
-                if let Some(s) = crate::Avx512::detect() {
-                    assert_eq!(s.vectorize(All(seed)), expected);
-                }
+            #[allow(unused_macros)]
+            macro_rules! compare {
+                ($token:ty) => {
+                    if let Some(s) = <$token>::detect() {
+                        assert_eq!(s.vectorize(All(seed)), expected, "{}", <$token>::ISA);
+                    }
+                };
             }
+            crate::each_token!(compare);
         }
     }
 }

@@ -62,11 +62,13 @@ fn run<F: Function + Copy>(f: F, mut x: Vec<f32>) -> Vec<Vec<f32>> {
     let len = x.len();
     x.resize(len.next_multiple_of(8), 0.0);
     let mut all = vec![Portable.vectorize(Map(x.clone(), f))];
-    #[cfg(target_arch = "x86_64")]
-    {
-        all.extend(crate::Avx2::detect().map(|s| s.vectorize(Map(x.clone(), f))));
-        all.extend(crate::Avx512::detect().map(|s| s.vectorize(Map(x, f))));
+    #[allow(unused_macros)]
+    macro_rules! run {
+        ($token:ty) => {
+            all.extend(<$token>::detect().map(|s| s.vectorize(Map(x.clone(), f))));
+        };
     }
+    crate::each_token!(run);
     all.iter_mut().for_each(|v| v.truncate(len));
     all
 }

@@ -96,10 +96,10 @@ impl Bytes for Portable {
         i32x8::new(unsafe { p.cast::<[i32; 8]>().read_unaligned() })
     }
     #[inline(always)]
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> [u8; 4] {
+    unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> [u8; 4] {
         // SAFETY: the caller promises four readable bytes.
         let x = unsafe { p.cast::<[u8; 4]>().read_unaligned() };
-        if SIGNED { x.map(|b| b ^ 0x80) } else { x }
+        if TURNED { x.map(|b| b ^ 0x80) } else { x }
     }
     #[inline(always)]
     unsafe fn dot(self, sums: i32x8, x: [u8; 4], w: *const i8) -> i32x8 {

@@ -63,9 +63,9 @@ impl<S: Bytes> PairBytes<S> for Several<S, 2> {
     }
 
     #[inline(always)]
-    unsafe fn quad<const SIGNED: bool>(self, p: *const u8) -> S::Quad {
+    unsafe fn quad<const TURNED: bool>(self, p: *const u8) -> S::Quad {
         // SAFETY: the caller's promise.
-        unsafe { self.0.quad::<SIGNED>(p) }
+        unsafe { self.0.quad::<TURNED>(p) }
     }
 
     #[inline(always)]

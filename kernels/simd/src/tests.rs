@@ -54,24 +54,32 @@ fn assert_same(what: &str, x: &[[u32; 8]], y: &[[u32; 8]]) {
     }
 }
 
-#[test]
-#[cfg(target_arch = "x86_64")]
-fn x86_agrees_with_portable_bit_for_bit() {
+/// Calls `$check(name, token)` for every token that this machine has, the portable one included.
+macro_rules! on_every_token {
+    ($check:ident) => {
+        $check("portable", Portable);
+        #[allow(unused_macros)]
+        macro_rules! on {
+            ($token:ty) => {
+                if let Some(s) = <$token>::detect() {
+                    $check(<$token>::ISA.name(), s);
+                }
+            };
+        }
+        crate::each_token!(on);
+    };
+}
+
+/// Holds the operations of `S` against the portable ones.
+fn agrees_with_portable<S: Simd>(name: &str, s: S) {
     for (a, b) in operands() {
-        let expected = Portable.vectorize(All(a, b));
-        if let Some(s) = crate::Avx2::detect() {
-            assert_same("avx2", &s.vectorize(All(a, b)), &expected);
-        }
-        if let Some(s) = crate::Avx512::detect() {
-            assert_same("avx512", &s.vectorize(All(a, b)), &expected);
-        }
-        if let Some(s) = crate::AvxVnni::detect() {
-            assert_same("avxvnni", &s.vectorize(All(a, b)), &expected);
-        }
-        if let Some(s) = crate::Avx512Vnni::detect() {
-            assert_same("avx512vnni", &s.vectorize(All(a, b)), &expected);
-        }
+        assert_same(name, &s.vectorize(All(a, b)), &Portable.vectorize(All(a, b)));
     }
+}
+
+#[test]
+fn every_token_agrees_with_portable_bit_for_bit() {
+    on_every_token!(agrees_with_portable);
 }
 
 /// Every operation on a pair of vectors, as bits: the first halves of all, and the others.
@@ -132,13 +140,7 @@ fn pairs_are_two_vectors<S: Simd>(name: &str, s: S) {
 
 #[test]
 fn pairs_agree_with_vectors() {
-    pairs_are_two_vectors("portable", Portable);
-    #[cfg(target_arch = "x86_64")]
-    {
-        crate::Avx2::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx2", s));
-        crate::Avx512::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx512", s));
-        crate::Avx512Vnni::detect().into_iter().for_each(|s| pairs_are_two_vectors("avx512vnni", s));
-    }
+    on_every_token!(pairs_are_two_vectors);
 }
 
 #[test]
@@ -150,6 +152,20 @@ fn transpose_swaps_rows_and_lanes() {
             assert_eq!(t[j][i], rows[i][j]);
         }
     }
+}
+
+/// What sums of products start from to come to what they would of bytes without signs: each byte that products see with
+/// a sign is less by 128.
+fn starts<S: Simd, const N: usize>(start: [i32; N], w: &[i8]) -> [i32; N] {
+    let weights = |lane: usize| w[4 * lane..][..4].iter().map(|&w| i32::from(w)).sum::<i32>();
+    std::array::from_fn(|lane| start[lane] + if S::SIGNED { 128 * weights(lane) } else { 0 })
+}
+
+/// A quad that products see as bytes without signs, with [`starts`]; as those with signs, more by 128, where `$turned`.
+macro_rules! quad {
+    ($p:expr, $turned:literal, $x:expr) => {
+        if S::SIGNED == $turned { $p.quad::<false>($x) } else { $p.quad::<true>($x) }
+    };
 }
 
 /// Every operation on bytes, in plain form.
@@ -171,12 +187,15 @@ impl Task for AllBytes {
         unsafe {
             let sums = s.load_sums(start.as_ptr());
             put!(s.sums_to_f32(sums));
-            put!(s.sums_to_f32(s.dot(sums, s.quad::<false>(x.as_ptr()), w.as_ptr())));
-            put!(s.sums_to_f32(s.dot(sums, s.quad::<true>(x.as_ptr().add(4)), w.as_ptr())));
+            let from = starts::<S, 8>(start, &w);
+            let from = s.load_sums(from.as_ptr());
+            put!(s.sums_to_f32(s.dot(from, quad!(s, false, x.as_ptr()), w.as_ptr())));
+            put!(s.sums_to_f32(s.dot(from, quad!(s, true, x.as_ptr().add(4)), w.as_ptr())));
             let mut fours = [0; 32];
             s.gather_fours(w.as_ptr().cast(), fours.as_mut_ptr());
             out.extend(fours.map(u64::from));
-            put!(s.sums_to_f32(s.dot_each(sums, fours.as_ptr(), w.as_ptr())));
+            let fours = fours.map(|x| if S::SIGNED { x ^ 0x80 } else { x });
+            put!(s.sums_to_f32(s.dot_each(from, fours.as_ptr(), w.as_ptr())));
             put!(s.sums_to_f32(s.dot_words(sums, s.quad::<false>(x.as_ptr()), words.as_ptr())));
             for signed in [false, true] {
                 let v = s.load_bytes(x.as_ptr(), signed);
@@ -198,22 +217,19 @@ impl Task for AllBytes {
     }
 }
 
-#[test]
-fn bytes_agree_with_portable_bit_for_bit() {
+/// Holds the operations of `S` on bytes against the portable ones.
+fn bytes_agree_with_portable<S: Simd>(name: &str, s: S) {
     let x = [0, 255, 128, 127, 1, 254, 77, 200];
     // Neighbours fit sixteen bits whatever they are multiplied by.
     let w = std::array::from_fn(|i| [127, 1, -128, 0, 64, 64, -64, -64][i % 8]);
     let words = std::array::from_fn(|i| [255, -255, 32767, -32768][i % 4]);
-    let expected = Portable.vectorize(AllBytes(x, w, words));
-    assert!(!expected.is_empty());
-    #[cfg(target_arch = "x86_64")]
-    {
-        let all = || AllBytes(x, w, words);
-        crate::Avx2::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
-        crate::Avx512::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
-        crate::AvxVnni::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
-        crate::Avx512Vnni::detect().into_iter().for_each(|s| assert_eq!(s.vectorize(all()), expected));
-    }
+    let all = || AllBytes(x, w, words);
+    assert_eq!(s.vectorize(all()), Portable.vectorize(all()), "{name}");
+}
+
+#[test]
+fn bytes_of_every_token_agree_with_portable_bit_for_bit() {
+    on_every_token!(bytes_agree_with_portable);
 }
 
 /// Sums of products in two vectors at once, and in one after the other.
@@ -225,6 +241,7 @@ impl Task for Sums {
     fn call<S: Simd>(self, s: S) -> Self::Output {
         let (Sums(w, words), p) = (self, s.pair());
         let start: [i32; 16] = std::array::from_fn(|i| i as i32 * 1000 - 9000);
+        let from = starts::<S, 16>(start, &w);
         let x = [255, 128, 127, 0, 255, 255];
         let mut found = [vec![], vec![]];
         let mut put = |i: usize, sums: S::I| found[i].push(s.to_array(s.sums_to_f32(sums)).map(f32::to_bits));
@@ -232,18 +249,21 @@ impl Task for Sums {
         unsafe {
             for at in 0..3 {
                 let x = x.as_ptr().add(at);
-                let (q, r) = (p.quad::<false>(x), p.quad::<true>(x));
-                let sums = p.load_sums(start.as_ptr());
+                let (q, r, two) = (quad!(p, false, x), quad!(p, true, x), p.quad::<false>(x));
+                let sums = p.load_sums(from.as_ptr());
+                let words_of = p.load_sums(start.as_ptr());
                 for sums in
-                    [p.dot(sums, q, w.as_ptr()), p.dot(sums, r, w.as_ptr()), p.dot_words(sums, q, words.as_ptr())]
+                    [p.dot(sums, q, w.as_ptr()), p.dot(sums, r, w.as_ptr()), p.dot_words(words_of, two, words.as_ptr())]
                 {
                     p.sums(sums).into_iter().for_each(|sums| put(0, sums));
                 }
-                let halves = [0, 8].map(|at| (s.load_sums(start.as_ptr().add(at)), w.as_ptr().add(4 * at)));
+                let halves = [0, 8].map(|at| (s.load_sums(from.as_ptr().add(at)), w.as_ptr().add(4 * at)));
                 halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, p.half(q), w)));
-                halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, s.quad::<true>(x), w)));
-                put(1, s.dot_words(halves[0].0, s.quad::<false>(x), words.as_ptr()));
-                put(1, s.dot_words(halves[1].0, s.quad::<false>(x), words.as_ptr().add(16)));
+                halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, quad!(s, true, x), w)));
+                for at in [0, 8] {
+                    let sums = s.load_sums(start.as_ptr().add(at));
+                    put(1, s.dot_words(sums, s.quad::<false>(x), words.as_ptr().add(2 * at)));
+                }
             }
         }
         found
@@ -251,26 +271,19 @@ impl Task for Sums {
 }
 
 /// Holds sums of `S` against the portable ones: of weights that fit, and of any where the instructions take them.
-fn sums_are_exact<S: Simd>(s: S) {
+fn sums_are_exact<S: Simd>(name: &str, s: S) {
     let words = std::array::from_fn(|i| [255, -255, 32767, -32768, 1000][i % 5]);
     let any = [127, 127, 127, 127, -128, -128, -128, -128, 127, -128, -128, 127];
     let fit = [127, 1, 64, 64, -128, 0, -64, -64, 127, -128, -1, -127];
     for (w, exact) in [(fit, true), (any, S::ANY_WEIGHTS)] {
         let w = std::array::from_fn(|i| w[i % w.len()]);
         let [pairs, singles] = s.vectorize(Sums(w, words));
-        assert_eq!(pairs, singles, "{}", S::ISA);
-        assert_eq!(pairs == Portable.vectorize(Sums(w, words))[1], exact, "{}", S::ISA);
+        assert_eq!(pairs, singles, "{name}");
+        assert_eq!(pairs == Portable.vectorize(Sums(w, words))[1], exact, "{name}");
     }
 }
 
 #[test]
 fn sums_of_products_are_exact_where_they_are_said_to_be() {
-    sums_are_exact(Portable);
-    #[cfg(target_arch = "x86_64")]
-    {
-        crate::Avx2::detect().into_iter().for_each(sums_are_exact);
-        crate::Avx512::detect().into_iter().for_each(sums_are_exact);
-        crate::AvxVnni::detect().into_iter().for_each(sums_are_exact);
-        crate::Avx512Vnni::detect().into_iter().for_each(sums_are_exact);
-    }
+    on_every_token!(sums_are_exact);
 }

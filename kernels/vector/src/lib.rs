@@ -29,16 +29,16 @@ pub mod support;
 mod unpool;
 pub mod windows;
 
-use paring_kernel::{Kernel, KernelDescriptor, NumericClass};
-use paring_simd::{Portable, Simd};
+use paring_kernel::{Kernel, KernelDescriptor, NumericClass, count, joined};
+use paring_simd::{Portable, Simd, stamped};
 use std::marker::PhantomData;
 use support::Entry;
 
 macro_rules! entry {
-    ($family:ty, $isa:ty, $name:expr, $summary:expr, $ops:expr, $class:ident) => {
+    ($isa:ty, $suffix:literal, $family:ty, $name:literal, $summary:literal, $ops:expr, $class:ident) => {
         &Entry::<$family, $isa> {
             descriptor: &KernelDescriptor {
-                name: $name,
+                name: concat!($name, $suffix),
                 summary: $summary,
                 ops: &$ops,
                 isa: <$isa as Simd>::ISA,
@@ -52,17 +52,15 @@ macro_rules! entry {
 macro_rules! kernels {
     (vector { $($family:ty: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }
      portable { $($pfamily:ty: $pname:literal, $psummary:literal, $pops:expr, $pclass:ident;)* }) => {
-        /// Every kernel of this crate.
-        pub static KERNELS: &[&dyn Kernel] = &[
-            $(
-                entry!($family, Portable, concat!($name, "_portable"), $summary, $ops, $class),
-                #[cfg(target_arch = "x86_64")]
-                entry!($family, paring_simd::Avx2, concat!($name, "_avx2"), $summary, $ops, $class),
-            )*
-            $(entry!($pfamily, Portable, $pname, $psummary, $pops, $pclass),)*
+        const PARTS: &[&[&dyn Kernel]] = &[
+            $(stamped!(every: entry!($family, $name, $summary, $ops, $class)),)*
+            &[$(entry!(Portable, "", $pfamily, $pname, $psummary, $pops, $pclass),)*],
         ];
     };
 }
+
+/// Every kernel of this crate.
+pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);
 
 kernels! {
     vector {

@@ -16,26 +16,22 @@ pub(super) fn block(bytes: usize) -> Result<AlignedBuf, AllocError> {
 
 /// The instructions that [`vectorized`] uses.
 pub(super) fn widest(isa: IsaSet) -> Isa {
-    let known = [Isa::Avx512, Isa::Avx2];
+    let known = [Isa::Avx512, Isa::Avx2, Isa::Neon];
     known.into_iter().find(|&i| isa.has(i)).unwrap_or(Isa::Portable)
 }
 
 fn vectorized<T: Task>(isa: IsaSet, task: T) -> T::Output {
-    #[cfg(target_arch = "x86_64")]
-    match widest(isa) {
-        Isa::Avx512 => {
-            if let Some(s) = paring_simd::Avx512::detect() {
+    let widest = widest(isa);
+    macro_rules! run {
+        ($token:ty) => {
+            if <$token>::ISA == widest
+                && let Some(s) = <$token>::detect()
+            {
                 return s.vectorize(task);
             }
-        }
-        Isa::Avx2 => {
-            if let Some(s) = paring_simd::Avx2::detect() {
-                return s.vectorize(task);
-            }
-        }
-        _ => {}
+        };
     }
-    let _ = isa;
+    paring_simd::each_token!(run);
     Portable.vectorize(task)
 }
 

@@ -51,7 +51,7 @@ impl<S: Simd> Engine<S> {
             Some((quad / 2 * plan.view.plane() + inner + quad % 2 * QUAD + half * QUAD / 2) * kind.size())
         };
         // Words are less the zero point already.
-        let zero = if kind == Kind::Words { 0 } else { plan.x.offset() };
+        let zero = if kind == Kind::Words { 0 } else { plan.x.offset::<S>() };
         let (x, channels) = (plan.x, &plan.channels);
         let product = Product::new(p, plan.panels.clone(), (x, channels), zero, packed, true, offset)?;
         let (halo, work) = (plan.halo(), work(&plan, &product));
@@ -87,10 +87,10 @@ impl<S: Simd> Prepared for Engine<S> {
         let run = self.product.bind(cx, x, elements);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
-            match (self.plan.kind, self.plan.x.signed) {
+            match (self.plan.kind, self.plan.x.turned::<S>()) {
                 (Kind::Words, _) => self.s.vectorize(Call::<S, { tile::WORDS }> { engine: self, run: &run, work }),
-                (_, true) => self.s.vectorize(Call::<S, { tile::SIGNED }> { engine: self, run: &run, work }),
-                (_, false) => self.s.vectorize(Call::<S, { tile::UNSIGNED }> { engine: self, run: &run, work }),
+                (_, true) => self.s.vectorize(Call::<S, { tile::TURNED }> { engine: self, run: &run, work }),
+                (_, false) => self.s.vectorize(Call::<S, { tile::STRAIGHT }> { engine: self, run: &run, work }),
             }
         });
         Ok(())

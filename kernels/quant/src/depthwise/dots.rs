@@ -126,7 +126,7 @@ impl Family for DepthwiseDots {
         }
         let sizes = plan.sizes().ok_or_else(|| KernelError::Problem("a band of rows is too large".into()))?;
         let sums = &packed.elements::<i32>()[..plan.blocks() * LANES];
-        let init = sums.iter().map(|sum| -plan.x.offset() * sum).collect();
+        let init = sums.iter().map(|sum| -plan.x.offset::<S>() * sum).collect();
         let epilogue = Epilogue::new(p, &plan.channels.products(plan.x), true)?;
         Ok(Box::new(Engine { s, plan, sizes, init, epilogue, packed }))
     }
@@ -196,8 +196,7 @@ impl<E: Simd> Band<'_, E> {
     fn fill<S: Simd>(&mut self, s: S, r: usize) {
         let plan = &self.engine.plan;
         let ([_, height, width], [_, above, left]) = (plan.geometry.input, plan.geometry.halo);
-        // Products take bytes without a sign.
-        let flip = if plan.x.signed { 0x80 } else { 0 };
+        let flip = if plan.x.turned::<S>() { 0x80 } else { 0 };
         let zero = plan.x.zero() ^ flip;
         let row = (self.first * plan.stride[0] + r).checked_sub(above).filter(|&row| row < height);
         match row {
