@@ -97,6 +97,31 @@ fn a_model_file_opens_packed_and_computes_the_same() {
 }
 
 #[test]
+fn the_features_that_a_model_needs_run_it() {
+    let report = json(0, &["convert", &model(), "--report-ops", "--set", "N=1", "--json"]);
+    let features: Vec<&str> =
+        report["features"].as_array().expect("features").iter().filter_map(Value::as_str).collect();
+    assert!(!features.contains(&"onnx") && !features.contains(&"fallback") && !features.contains(&"int8"), "{report}");
+    assert!(report["dependency"].as_str().is_some_and(|d| d.contains("default-features = false")), "{report}");
+    let used = report["used"].as_array().expect("what is used");
+    let share: f64 = used.iter().map(|u| number(u, "share")).sum();
+    assert!((share - 1.0).abs() < 1e-9, "{report}");
+    // Kernels of other features are not missed.
+    let kernels: Vec<&str> =
+        used.iter().flat_map(|u| u["kernels"].as_array().expect("kernels")).filter_map(Value::as_str).collect();
+    let only = kernels.join(",");
+    let run = |more: &[&str]| {
+        let arguments = ["bench", &model(), "--set", "N=1", "--runs", "1", "--json"];
+        number(&json(0, &[&arguments, more].concat()), "packed_bytes")
+    };
+    assert_eq!(run(&[]), run(&["--kernels", &only]));
+    let (words, _) = expect(0, &["convert", &model(), "--report-ops", "--set", "N=1"]);
+    assert!(words.contains("(always there)") && words.contains("paring = {"), "{words}");
+    expect(2, &["convert", &model(), "--report-ops", "-o", "x.pare"]);
+    expect(2, &["convert", &model()]);
+}
+
+#[test]
 fn few_bits_make_small_files() {
     for (more, smaller, least) in [
         (&["--bits", "8"][..], 3.3, 42),

@@ -1,13 +1,20 @@
 //! Computing single nodes outside a plan: for folding constants, and for operators whose output shape depends on data.
 
-use paring_core::{Tensor, op::EpiOp};
-use paring_ir::{Graph, Node, ValueId};
-use paring_kernel::{Numerics, Operand, Problem};
-use std::sync::Arc;
+use paring_core::Tensor;
+use paring_ir::{Graph, Node};
+#[cfg(feature = "fallback")]
+use {
+    paring_core::op::EpiOp,
+    paring_ir::ValueId,
+    paring_kernel::{Numerics, Operand, Problem},
+    std::sync::Arc,
+};
 
 /// Folds with the reference kernels.
+#[cfg(feature = "optimizer")]
 pub(crate) struct ReferenceEvaluator;
 
+#[cfg(feature = "optimizer")]
 impl paring_opt::Evaluator for ReferenceEvaluator {
     fn evaluate(&self, graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
         evaluate(graph, node, inputs)
@@ -15,6 +22,7 @@ impl paring_opt::Evaluator for ReferenceEvaluator {
 }
 
 /// The outputs of `node` for these inputs.
+#[cfg(feature = "fallback")]
 pub(crate) fn evaluate(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
     if node.op.is_data_dependent() {
         let outputs = paring_reference::evaluate_dynamic(&node.op, inputs).map_err(|e| e.to_string())?;
@@ -24,6 +32,13 @@ pub(crate) fn evaluate(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -
     paring_reference::evaluate(&problem, inputs).map_err(|e| e.to_string())
 }
 
+/// There is nothing to compute them with.
+#[cfg(not(feature = "fallback"))]
+pub(crate) fn evaluate(_: &Graph, node: &Node, _: &[Option<&Tensor>]) -> Result<Vec<Option<Tensor>>, String> {
+    Err(format!("{} is computed while planning: build with the feature `fallback`", node.op.name()))
+}
+
+#[cfg(feature = "fallback")]
 fn problem(graph: &Graph, node: &Node, inputs: &[Option<&Tensor>]) -> Result<Problem, String> {
     let operand = |v: ValueId| {
         let value = graph.value(v);

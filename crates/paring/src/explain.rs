@@ -3,7 +3,8 @@
 use crate::{
     Error, LayerStats, Model, Options, Result, Stats,
     bind::{self, Key},
-    model::{self, Rewritten},
+    model,
+    rewrite::Rewritten,
 };
 use paring_ir::Graph;
 use paring_plan::LayerReport;
@@ -72,22 +73,7 @@ pub struct Explanation {
 }
 
 pub(crate) fn optimized(r: &Rewritten) -> Optimized {
-    let (applied, remarks) = rows(r);
-    Optimized { text: r.graph.to_text(), applied, remarks }
-}
-
-fn rows(r: &Rewritten) -> (Vec<AppliedRow>, Vec<RemarkRow>) {
-    let applied = r.report.applied.iter().map(|a| AppliedRow {
-        pass: a.pass.to_string(),
-        node: a.node.clone(),
-        what: a.what.clone(),
-    });
-    let remarks = r.report.remarks.iter().map(|m| RemarkRow {
-        pass: m.pass.to_string(),
-        node: m.node.clone(),
-        reason: m.reason.to_string(),
-    });
-    (applied.collect(), remarks.collect())
+    Optimized { text: r.graph.to_text(), applied: r.applied.clone(), remarks: r.remarks.clone() }
 }
 
 /// These shapes, completed by those the model fixes, and checked.
@@ -119,7 +105,7 @@ pub(crate) fn explain(model: &Model, options: &Options, shapes: &[(&str, &[usize
     let machine = model::machine(options);
     let rewritten = inner.rewritten(options)?;
     let program = inner.program(options, &machine, &inner.registry(options), &key)?;
-    let (applied, remarks) = rows(&rewritten);
+    let (applied, remarks) = (rewritten.applied.clone(), rewritten.remarks.clone());
     let m = program.plan.memory();
     let memory = MemoryReport {
         arena_bytes: m.arena,

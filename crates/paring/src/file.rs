@@ -167,9 +167,9 @@ impl Model {
         let m = inner.metadata.clone();
         let metadata =
             format::Metadata { producer: m.producer, doc: m.doc, opsets: m.opsets, properties: m.properties };
-        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
-        for a in &rewritten.report.applied {
-            *counts.entry(a.pass).or_default() += 1;
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for a in &rewritten.applied {
+            *counts.entry(&a.pass).or_default() += 1;
         }
         let given = match &inner.file {
             Some(file) if options.recipe == Recipe::default() => file.recipe.clone(),

@@ -1,54 +1,33 @@
 //! From the bytes of a file to a model.
 
-use crate::{Error, ErrorKind, Limits, Loader, Metadata, Model, Result, error::graph_node};
+#[cfg(feature = "onnx")]
+mod onnx;
+
+use crate::{Error, ErrorKind, Limits, Loader, Model, Result};
 use bytes::Bytes;
-use paring_onnx::{ImportError, ImportOptions};
 use std::{fs::File, io, path::Path, path::PathBuf, sync::Arc};
+
+#[cfg(feature = "onnx")]
+pub use onnx::read_tensor;
 
 /// Reads a `.pare` file, or imports an ONNX model; external data of that must lie in `folder`.
 pub(crate) fn import(bytes: Bytes, folder: Option<PathBuf>, loader: &Loader) -> Result<Model> {
     if paring_format::is_pare(&bytes) {
         return crate::file::open(Arc::new(bytes), loader);
     }
-    let limits = &loader.limits;
-    let mut options = ImportOptions::default();
-    options.limits.bytes = limits.model_bytes;
-    options.limits.nodes = limits.nodes;
-    options.operators = loader.operators.clone();
-    if let Some(folder) = folder {
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-        let limit = limits.model_bytes;
-        let load = move |file: File| map(&file, limit).map_err(|e| io::Error::other(e.to_string()));
-        options = options.with_external(Arc::new(paring_onnx::Folder::new(folder, load)));
-    }
-    let imported = paring_onnx::import_model(bytes, &options).map_err(import_error)?;
-    let m = imported.metadata;
-    let metadata = Metadata {
-        name: imported.graph.name.clone(),
-        producer: format!("{} {}", m.producer, m.producer_version).trim().to_string(),
-        doc: m.doc,
-        opsets: m.opsets,
-        properties: m.properties,
-    };
-    Model::new(imported.graph, metadata, None)
+    other(bytes, folder, loader)
 }
 
-pub(crate) fn import_error(e: ImportError) -> Error {
-    let kind = match &e {
-        ImportError::Unsupported(_) | ImportError::UnsupportedType { .. } | ImportError::OpsetVersion { .. } => {
-            ErrorKind::Unsupported
-        }
-        ImportError::Limit { .. } => ErrorKind::Limit,
-        ImportError::External { .. } => ErrorKind::Io,
-        _ => ErrorKind::Corrupt,
-    };
-    let node = match &e {
-        ImportError::Node { node, .. } => Some(node.clone()),
-        ImportError::Unsupported(all) => all.first().map(|n| n.node.clone()),
-        ImportError::Graph(g) => graph_node(g),
-        _ => None,
-    };
-    Error::from_source(kind, e).maybe_at(node)
+#[cfg(feature = "onnx")]
+fn other(bytes: Bytes, folder: Option<PathBuf>, loader: &Loader) -> Result<Model> {
+    onnx::import(bytes, folder, loader)
+}
+
+#[cfg(not(feature = "onnx"))]
+fn other(_: Bytes, _: Option<PathBuf>, _: &Loader) -> Result<Model> {
+    let what = "this is no .pare file, and this program was built to read no others: convert the model with `paring convert \
+                MODEL -o MODEL.pare`, or build with the feature `onnx`";
+    Err(Error::new(ErrorKind::Unsupported, what))
 }
 
 /// Maps a regular file of at most so many bytes.
@@ -63,6 +42,7 @@ pub(crate) fn map_file(path: &Path, limits: &Limits) -> Result<Bytes> {
     map(&file, limits.model_bytes).map_err(|e| Error::new(e.kind(), name(&e)))
 }
 
+/// Maps a file that was opened already.
 fn map(file: &File, limit: usize) -> Result<Bytes> {
     let io = |e: io::Error| Error::new(ErrorKind::Io, e.to_string());
     let len = usize::try_from(file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);

@@ -1,5 +1,6 @@
 //! What is worth telling while a model is loaded and planned.
 
+use crate::rewrite::Rewritten;
 use paring_plan::Plan;
 use std::{fmt, sync::Arc};
 
@@ -34,7 +35,7 @@ impl Log {
     }
 
     /// Tells what the optimizer did to a graph and what it declined to do.
-    pub(crate) fn rewritten(&self, report: &paring_opt::Report) {
+    pub(crate) fn rewritten(&self, report: &Rewritten) {
         for r in &report.remarks {
             self.say(Level::Debug, || format!("{}: not at '{}': {}", r.pass, r.node, r.reason));
         }

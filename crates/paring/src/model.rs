@@ -1,17 +1,14 @@
 //! Models: opened once, shared by sessions.
 
 use crate::{
-    Error, ErrorKind, Explanation, IoInfo, Limits, Loader, Optimized, Options, Result, Session, Stats,
+    Explanation, IoInfo, Limits, Loader, Optimized, Options, Result, Session, Stats,
     bind::{self, Key},
-    evaluate::ReferenceEvaluator,
     explain,
     file::Backing,
-    import::import_error,
     operator,
     program::{Program, Tools},
+    rewrite::{Rewritten, rewrite},
 };
-use bytes::Bytes;
-use paring_core::Tensor;
 use paring_ir::Graph;
 use paring_kernel::{IsaSet, Machine, Registry};
 use paring_plan::PackCache;
@@ -57,12 +54,6 @@ pub(crate) struct Inner {
 
 /// An optimised graph, and the hold on it where it is to last.
 type Remembered = (Weak<Rewritten>, Option<Arc<Rewritten>>);
-
-/// A graph after the optimizer, and what the optimizer said.
-pub(crate) struct Rewritten {
-    pub graph: Graph,
-    pub report: paring_opt::Report,
-}
 
 impl Model {
     /// Opens an ONNX or a `.pare` file. Weights stay in the mapped file until they are packed: it must not be changed or truncated
@@ -223,12 +214,13 @@ impl Inner {
         }
         let mut graph = self.graph.clone();
         let is_done = self.file.as_ref().is_some_and(|f| f.recipe.optimized);
-        let report = if is_done { paring_opt::Report::default() } else { rewrite(&mut graph, options)? };
+        let (applied, remarks) = if is_done { Default::default() } else { rewrite(&mut graph, options)? };
         self.check_file()?;
+        let r = Rewritten { graph, applied, remarks };
         if let Some(log) = &options.log {
-            log.rewritten(&report);
+            log.rewritten(&r);
         }
-        let r = Arc::new(Rewritten { graph, report });
+        let r = Arc::new(r);
         let lasting = (!self.has_known_shapes()).then(|| r.clone());
         lock(&self.optimized).insert(key, (Arc::downgrade(&r), lasting));
         Ok(r)
@@ -307,17 +299,6 @@ fn packs(file: &Option<Arc<Backing>>) -> PackCache {
     file.as_ref().map_or_else(PackCache::new, |f| f.packs())
 }
 
-fn rewrite(graph: &mut Graph, options: &Options) -> Result<paring_opt::Report> {
-    if !options.optimize {
-        return Ok(paring_opt::Report::default());
-    }
-    let opt = paring_opt::Options { stop_at: options.opt_stop_at, ..paring_opt::Options::default() };
-    paring_opt::optimize(graph, &ReferenceEvaluator, &opt).map_err(|e| match e {
-        paring_opt::OptError::Graph(e) => e.into(),
-        e => Error::from_source(ErrorKind::Internal, e),
-    })
-}
-
 /// What of the options a program depends on.
 fn fingerprint(o: &Options) -> String {
     format!(
@@ -352,20 +333,17 @@ pub(crate) fn machine(options: &Options) -> Machine {
 
 /// Every kernel that comes with Paring. This is the one place where planner and kernels meet.
 pub fn builtin_registry() -> Registry {
-    Registry::empty()
-        .with(paring_reference::KERNELS)
-        .with(paring_vector::KERNELS)
-        .with(paring_dense::KERNELS)
-        .with(paring_quant::KERNELS)
-        .with(paring_binary::KERNELS)
-}
-
-/// Reads one tensor in ONNX's own format, as test data comes in.
-///
-/// # Errors
-/// Of kind [`ErrorKind::Corrupt`] or [`ErrorKind::Unsupported`].
-pub fn read_onnx_tensor(bytes: &[u8]) -> Result<Tensor> {
-    paring_onnx::read_tensor(Bytes::copy_from_slice(bytes)).map_err(import_error)
+    let families: &[&[&'static dyn paring_kernel::Kernel]] = &[
+        #[cfg(feature = "fallback")]
+        paring_reference::KERNELS,
+        paring_vector::KERNELS,
+        paring_dense::KERNELS,
+        #[cfg(feature = "int8")]
+        paring_quant::KERNELS,
+        #[cfg(feature = "binary")]
+        paring_binary::KERNELS,
+    ];
+    families.iter().fold(Registry::empty(), |all, kernels| all.with(kernels))
 }
 
 pub(crate) fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,6 +1,8 @@
 //! What a caller may choose.
 
-use crate::{Allocator, Executor, Log, SharedPool, default_threads};
+#[cfg(feature = "shared-pool")]
+use crate::SharedPool;
+use crate::{Allocator, Executor, Log, default_threads};
 use paring_core::gibibytes;
 use paring_kernel::{Isa, Numerics};
 use std::sync::Arc;
@@ -114,6 +116,7 @@ pub enum Threads {
     /// Threads of the session's own, so many with the calling one. The others sleep between runs.
     Pool(usize),
     /// The calling thread and a rayon pool that sessions share.
+    #[cfg(feature = "shared-pool")]
     Shared(SharedPool),
     /// The calling thread and threads that the program has already.
     Caller(Arc<dyn Executor>),

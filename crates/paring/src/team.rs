@@ -358,7 +358,7 @@ impl Parallel for Crew<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{OwnThreads, SharedPool};
+    use crate::{SharedPool, pool::OwnThreads};
 
     /// The sum over tasks of their number plus one; checks that no worker runs two tasks at once.
     fn sum(p: &dyn Parallel, tasks: usize) -> usize {

@@ -4,14 +4,22 @@
 //! (output pixels) times sixteen columns (output channels), weights in panels of sixteen columns, the other operand
 //! read one scalar at a time.
 #![warn(missing_docs)]
+// Families share code, of which some have no use for all.
+#![cfg_attr(
+    not(all(feature = "fft", feature = "fp16", feature = "im2col", feature = "transposed", feature = "winograd")),
+    allow(dead_code, unused_imports)
+)]
 
 pub mod conv;
 pub mod depthwise;
 pub mod epilogue;
+#[cfg(feature = "fft")]
 mod fft;
 pub mod fully_connected;
 mod gemm;
+#[cfg(feature = "fp16")]
 mod half;
+#[cfg(feature = "im2col")]
 mod im2col;
 pub mod matmul;
 mod one_row;
@@ -20,6 +28,7 @@ mod stamp;
 mod tile;
 mod tiled;
 mod unpacked;
+#[cfg(feature = "winograd")]
 mod winograd;
 
 use paring_kernel::{Kernel, KernelDescriptor, NumericClass, count, joined};
@@ -40,11 +49,11 @@ macro_rules! entry {
 
 /// A table of kernels, each for every instruction set; those that multiply matrices for wider registers as well.
 macro_rules! kernels {
-    (wide { $($($wide:ident)::+: $wname:literal, $wsummary:literal, $wops:expr, $wclass:ident;)* }
-     narrow { $($($narrow:ident)::+: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }) => {
+    (wide { $($(#[$wif:meta])* $($wide:ident)::+: $wname:literal, $wsummary:literal, $wops:expr, $wclass:ident;)* }
+     narrow { $($(#[$if:meta])* $($narrow:ident)::+: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }) => {
         const PARTS: &[&[&dyn Kernel]] = &[
-            $(stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
-            $(stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
+            $($(#[$wif])* stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
+            $($(#[$if])* stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
         ];
     };
 }
@@ -57,33 +66,43 @@ kernels! {
         conv::DirectConv: "conv_direct_f32",
             "Direct convolution on blocks of eight channels: tiles of pixels by 16 channels, pixels flattened across rows",
             ["Conv"], Reassociated;
+        #[cfg(feature = "winograd")]
         winograd::Square2x3: "conv_winograd_f2x3_f32",
             "Winograd convolution F(2, 3): 2.25 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Square4x3: "conv_winograd_f4x3_f32",
             "Winograd convolution F(4, 3) with points 0, +-sqrt 2, +-1/sqrt 2: 4 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Square6x3: "conv_winograd_f6x3_f32",
             "Winograd convolution F(6, 3) with points 0, +-1, +-2, +-1/2: 5.06 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Square2x5: "conv_winograd_f2x5_f32",
             "Winograd convolution F(2, 5) with points 0, +-sqrt 2, +-1/sqrt 2: 2.78 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Square4x5: "conv_winograd_f4x5_f32",
             "Winograd convolution F(4, 5) with points 0, +-1, +-2, +-1/2: 6.25 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Line4x3: "conv_winograd_f4x3_line_f32",
             "Winograd convolution F(4, 3) of windows of 1 x 3 or 3 x 1: 2 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Line4x7: "conv_winograd_f4x7_line_f32",
             "Winograd convolution F(4, 7) of windows of 1 x 7 or 7 x 1: 2.8 times fewer multiplications",
             ["Conv"], Transformed;
+        #[cfg(feature = "fft")]
         fft::FftConv: "conv_fft_f32",
             "Convolution by Fourier transforms of tiles of 16 x 16 or 32 x 32, for windows from 5 x 5 to 31 x 31",
             ["Conv"], Transformed;
+        #[cfg(feature = "im2col")]
         im2col::Im2col: "conv_im2col_f32",
             "Convolution as a product with patches of the input, gathered for sixteen pixels at a time",
             ["Conv"], Reassociated;
+        #[cfg(feature = "transposed")]
         conv::TransposedConv: "conv_transpose_f32",
             "Transposed convolution as one direct convolution per phase of the output (sub-pixel form)",
             ["ConvTranspose"], Reassociated;
@@ -98,6 +117,7 @@ kernels! {
         depthwise::Depthwise: "conv_depthwise_f32",
             "Depthwise convolution on blocks of eight channels: inputs reused over columns, weights in registers",
             ["Conv"], Reassociated;
+        #[cfg(feature = "fp16")]
         half::DenseHalf: "dense_half_f32",
             "Product of one row with a constant matrix in half precision, made single precision as it is loaded",
             ["Dense"], Reduced;

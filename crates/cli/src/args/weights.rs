@@ -9,7 +9,8 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  paring convert model.onnx -o model.pare\n  \
                         paring convert model.onnx -o model.pare --pack-for this-machine\n  \
                         paring convert model.onnx -o model.pare --pack-for avx2,neon --fp16\n  \
-                        paring convert model.onnx --fp16 -o model_fp16.onnx\n\n\
+                        paring convert model.onnx --fp16 -o model_fp16.onnx\n  \
+                        paring convert model.onnx --report-ops\n\n\
                         A .pare file holds the network as the optimizer leaves it, and is used where it lies: it opens in\n\
                         milliseconds. With weights packed for a kind of machine, such a machine opens it without packing\n\
                         anything; every machine opens every file.\n\n\
@@ -28,8 +29,15 @@ pub struct ConvertArgs {
     /// Store weights in the upper half of f32: its whole range, eight significant bits
     #[arg(long)]
     pub bf16: bool,
-    #[command(flatten)]
-    pub out: OutArgs,
+    /// Write nothing: list the cargo features that a program needs to run this model
+    #[arg(long, conflicts_with_all = ["pack_for", "fp16", "bf16", "output"])]
+    pub report_ops: bool,
+    /// Where the new model goes
+    #[arg(short, long, value_name = "FILE", required_unless_present = "report_ops")]
+    pub output: Option<PathBuf>,
+    /// Overwrite an existing file
+    #[arg(short, long)]
+    pub force: bool,
     #[command(flatten)]
     pub engine: EngineArgs,
 }

@@ -31,6 +31,7 @@ impl Workers {
                 let own = OwnThreads::new(checked(n)?);
                 Arc::new(own.map_err(|e| Error::new(ErrorKind::Memory, format!("{n} threads: {e}")))?)
             }
+            #[cfg(feature = "shared-pool")]
             Threads::Shared(pool) => Arc::new(pool.clone()),
             Threads::Caller(executor) => executor.clone(),
         };

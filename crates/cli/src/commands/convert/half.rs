@@ -7,6 +7,7 @@ use crate::output::{Console, Ink, bytes, count};
 use crate::table::{Grid, Side};
 use paring_compress::{HalfFormat, HalfReport, Halved, to_half};
 use serde_json::json;
+use std::path::Path;
 
 /// The model with weights in half precision, and what that did to them.
 pub fn halve(args: &ConvertArgs, model: Vec<u8>, console: &Console) -> Result<Halved> {
@@ -20,17 +21,17 @@ pub fn halve(args: &ConvertArgs, model: Vec<u8>, console: &Console) -> Result<Ha
     Ok(halved)
 }
 
-pub fn report(args: &ConvertArgs, report: &HalfReport, console: &Console) -> Result<()> {
+pub fn report(args: &ConvertArgs, output: &Path, report: &HalfReport, console: &Console) -> Result<()> {
     if console.json {
         let mut all = json!(report);
         if let Some(map) = all.as_object_mut() {
             map.insert("model".into(), args.model_file.display().to_string().into());
-            map.insert("file".into(), args.out.output.display().to_string().into());
+            map.insert("file".into(), output.display().to_string().into());
         }
         return console.emit(&all);
     }
     console.print(&table(report, console))?;
-    console.print(&summary(args, report, console))
+    console.print(&summary(output, report, console))
 }
 
 pub fn name(format: HalfFormat) -> &'static str {
@@ -61,7 +62,7 @@ fn table(report: &HalfReport, console: &Console) -> String {
     grid.text()
 }
 
-fn summary(args: &ConvertArgs, report: &HalfReport, console: &Console) -> String {
+fn summary(output: &Path, report: &HalfReport, console: &Console) -> String {
     [
         format!("weights {}", sizes(report.weight_bytes_before, report.weight_bytes_after)),
         format!("file    {}", sizes(report.bytes_before, report.bytes_after)),
@@ -71,7 +72,7 @@ fn summary(args: &ConvertArgs, report: &HalfReport, console: &Console) -> String
             report.small_constants,
             bytes(report.small_bytes as u64)
         ),
-        format!("wrote {}", console.paint(Ink::Bold, &args.out.output.display().to_string())),
+        format!("wrote {}", console.paint(Ink::Bold, &output.display().to_string())),
     ]
     .join("\n")
 }

@@ -11,8 +11,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
-pub fn convert(args: &ConvertArgs, model: &Model, compression: Vec<String>, console: &Console) -> Result<Exit> {
+pub fn convert(
+    args: &ConvertArgs,
+    output: &Path,
+    model: &Model,
+    compression: Vec<String>,
+    console: &Console,
+) -> Result<Exit> {
     let mut options = SaveOptions { pack_for: args.pack_for.clone(), ..SaveOptions::default() };
     options.options = compute::options(&args.engine);
     options.recipe = recipe(args, model, compression)?;
@@ -21,8 +28,8 @@ pub fn convert(args: &ConvertArgs, model: &Model, compression: Vec<String>, cons
         let named = compute::named_shapes(model, &shapes);
         options.shapes = named.into_iter().map(|(name, shape)| (name.to_owned(), shape.to_vec())).collect();
     }
-    let written = write::write_with(&args.out.output, |out| Ok(model.save(out, &options)?))?;
-    report(args, &options.recipe, &written, console)?;
+    let written = write::write_with(output, |out| Ok(model.save(out, &options)?))?;
+    report(args, output, &options.recipe, &written, console)?;
     Ok(Exit::Ok)
 }
 
@@ -43,8 +50,8 @@ fn recipe(args: &ConvertArgs, model: &Model, compression: Vec<String>) -> Result
     })
 }
 
-fn report(args: &ConvertArgs, recipe: &Recipe, written: &Written, console: &Console) -> Result<()> {
-    let file = args.out.output.display().to_string();
+fn report(args: &ConvertArgs, output: &Path, recipe: &Recipe, written: &Written, console: &Console) -> Result<()> {
+    let file = output.display().to_string();
     if console.json {
         let packed: Vec<_> = written
             .packed
