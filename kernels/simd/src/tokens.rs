@@ -31,7 +31,8 @@ macro_rules! each_token {
 /// - `products`: what sums products of bytes ([`Bytes::dot`](crate::Bytes::dot)).
 /// - `any_weights`: as `products`, where [`Bytes::ANY_WEIGHTS`](crate::Bytes::ANY_WEIGHTS).
 ///
-/// Registers of 512 bits are for crates with the feature `avx512`.
+/// Registers of 512 bits are for crates with the feature `avx512`; the portable form, where there is another, for those
+/// with `portable`.
 #[macro_export]
 macro_rules! stamped {
     (every: $entry:ident!($($args:tt)*)) => {
@@ -40,6 +41,7 @@ macro_rules! stamped {
             $entry!($crate::Avx2, "_avx2", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
+            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
@@ -51,6 +53,7 @@ macro_rules! stamped {
             $entry!($crate::Avx2, "_avx2", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
+            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
@@ -68,6 +71,7 @@ macro_rules! stamped {
             $entry!($crate::NeonDot, "_dotprod", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
+            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
@@ -83,6 +87,7 @@ macro_rules! stamped {
             $entry!($crate::NeonDot, "_dotprod", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
+            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
