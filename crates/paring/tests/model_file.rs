@@ -31,10 +31,15 @@ fn small() -> Model {
 }
 
 fn saved_as(model: &Model, options: &SaveOptions) -> Vec<u8> {
+    save(model, options).0
+}
+
+/// The file, and how many blocks were left out of it.
+fn save(model: &Model, options: &SaveOptions) -> (Vec<u8>, usize) {
     let mut file = Vec::new();
     let written = model.save(&mut file, options).unwrap();
     assert_eq!(written.bytes, file.len() as u64);
-    file
+    (file, written.left_out)
 }
 
 fn packed(shapes: &[(&str, &[usize])]) -> SaveOptions {
@@ -64,7 +69,7 @@ fn check_round_trip(name: &str, model: &Model, shapes: &[(&str, &[usize])], feed
     };
     let expected = run(model);
     for options in [plain(), packed(shapes)] {
-        let file = saved_as(model, &options);
+        let (file, left_out) = save(model, &options);
         let again = Model::from_vec(file.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(run(&again) == expected, "{name}: other results");
         assert_eq!(again.metadata(), model.metadata(), "{name}");
@@ -75,7 +80,9 @@ fn check_round_trip(name: &str, model: &Model, shapes: &[(&str, &[usize])], feed
             assert_eq!(found, 0, "{name}: blocks of a file without any");
         } else {
             assert!(found > 0, "{name}: no block of the file was used");
-            assert_eq!(made, 0, "{name}: blocks packed beside those of the file");
+            assert_eq!(made, left_out, "{name}: blocks packed beside those of the file");
+            // Where bytes have no fast kernel, layers compute on numbers that planning makes of them.
+            assert!(made == 0 || !paring::machine_name().contains("avx2"), "{name}: {made} blocks left out");
             assert_eq!(again.packed_for().len(), 1, "{name}");
         }
         // Blocks are packed anew for this one, and have to be the same.
