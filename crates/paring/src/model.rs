@@ -1,5 +1,7 @@
 //! Models: opened once, shared by sessions.
 
+#[cfg(doc)]
+use crate::ErrorKind;
 use crate::{
     Explanation, IoInfo, Limits, Loader, Optimized, Options, Result, Session, Stats,
     bind::{self, Key},
