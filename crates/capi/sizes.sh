@@ -19,7 +19,8 @@ fi
 printf '%-60s %12s %12s\n' features bytes code
 for features in "$@"; do
   cargo build --quiet --release --locked -p paring-capi --no-default-features --features "$features" "${target[@]}"
-  library=$(ls "$folder"/release/libparing.so "$folder"/release/libparing.dylib 2>/dev/null | head -1)
-  code=$(size "$library" 2>/dev/null | awk 'NR == 2 { print $1 }')
+  library="$folder/release/libparing.so"
+  [ -e "$library" ] || library="$folder/release/libparing.dylib"
+  code=$(size "$library" 2>/dev/null | awk 'NR == 2 { print $1 }' || true)
   printf '%-60s %12d %12s\n' "${features:-(none)}" "$(wc -c <"$library")" "${code:-?}"
 done
