@@ -175,7 +175,8 @@ impl Model {
             Some(file) if options.recipe == Recipe::default() => file.recipe.clone(),
             _ => options.recipe.clone(),
         };
-        let mut recipe = Recipe { tool: format!("paring {KERNELS}"), optimized: options.options.optimize, ..given };
+        let optimized = inner.is_optimized() || (options.options.optimize && cfg!(feature = "optimizer"));
+        let mut recipe = Recipe { tool: format!("paring {KERNELS}"), optimized, ..given };
         if recipe.passes.is_empty() {
             recipe.passes = counts.into_iter().map(|(pass, n)| (pass.into(), n)).collect();
         }

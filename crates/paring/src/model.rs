@@ -215,8 +215,7 @@ impl Inner {
             return Ok(r);
         }
         let mut graph = self.graph.clone();
-        let is_done = self.file.as_ref().is_some_and(|f| f.recipe.optimized);
-        let (applied, remarks) = if is_done { Default::default() } else { rewrite(&mut graph, options)? };
+        let (applied, remarks) = if self.is_optimized() { Default::default() } else { rewrite(&mut graph, options)? };
         self.check_file()?;
         let r = Rewritten { graph, applied, remarks };
         if let Some(log) = &options.log {
@@ -226,6 +225,11 @@ impl Inner {
         let lasting = (!self.has_known_shapes()).then(|| r.clone());
         lock(&self.optimized).insert(key, (Arc::downgrade(&r), lasting));
         Ok(r)
+    }
+
+    /// Whether the optimizer went over the graph before it was written to the model's file.
+    pub fn is_optimized(&self) -> bool {
+        self.file.as_ref().is_some_and(|f| f.recipe.optimized)
     }
 
     /// The program for one set of shapes, from the cache or made anew.
