@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{feed, golden, open, results, single, slow_tests};
+use common::{feed, golden, noise, open, results, single, slow_tests};
 use paring::{ErrorKind, MachineKind, Model, Recipe, SaveOptions, Section, SectionKind, Session, graph::Graph};
 use paring_format::fuzz::seal;
 use paring_testkit::{trained, zoo};
@@ -134,6 +134,9 @@ fn a_file_is_mapped_and_says_how_it_was_made() {
     assert!(recipe.optimized && recipe.tool.starts_with("paring "), "{recipe:?}");
     assert_eq!((recipe.source.as_str(), recipe.compression.len()), ("small.onnx", 1));
     assert!(recipe.passes.iter().any(|(_, n)| *n > 0), "{recipe:?}");
+    // Written again without optimising, it is still what the optimizer left.
+    let as_it_is = SaveOptions { options: single().with_optimize(false), ..plain() };
+    assert!(Model::from_vec(saved_as(&model, &as_it_is)).unwrap().recipe().unwrap().optimized);
     let sections = model.sections().unwrap();
     assert!(sections.iter().all(|s| s.range.start % 64 == 0));
     assert!(sections.iter().any(|s| s.kind == SectionKind::Packed));
@@ -257,13 +260,7 @@ fn every_flipped_byte_is_found_or_does_not_matter() {
 #[test]
 fn damage_behind_right_checksums_is_no_fault_of_a_kernel() {
     let rounds = if slow_tests("many more sealed files") { 60_000 } else { 3_000 };
-    let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    let mut next = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as usize % below
-    };
+    let mut next = noise();
     let file = saved_as(&small(), &packed(&[]));
     // Weights may be anything; the structure and the texts are what can do harm.
     let all = sections(&file);

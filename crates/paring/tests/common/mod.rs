@@ -56,3 +56,14 @@ pub fn slow_tests(what: &str) -> bool {
 pub fn results(session: &Session) -> Vec<Vec<u8>> {
     (0..session.outputs().len()).map(|k| session.output_tensor(k).unwrap().bytes().to_vec()).collect()
 }
+
+/// Numbers below what is asked for, the same ones each time (Marsaglia: Xorshift RNGs, 2003).
+pub fn noise() -> impl FnMut(usize) -> usize {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % below
+    }
+}
