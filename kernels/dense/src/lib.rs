@@ -26,7 +26,7 @@ mod one_row;
 pub mod panel;
 mod stamp;
 mod tile;
-mod tiled;
+pub mod tiled;
 mod unpacked;
 #[cfg(feature = "winograd")]
 mod winograd;

@@ -122,6 +122,21 @@ impl Bytes for Avx2 {
         }
     }
     #[inline(always)]
+    fn add_sums(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
+    fn sub_sums(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn store_sums(self, p: *mut i32, sums: __m256i) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { _mm256_storeu_si256(p.cast(), sums) }
+    }
+    #[inline(always)]
     fn sums_to_f32(self, sums: __m256i) -> __m256 {
         // SAFETY: the token proves the instructions.
         unsafe { _mm256_cvtepi32_ps(sums) }

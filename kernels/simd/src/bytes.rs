@@ -85,6 +85,18 @@ pub trait Bytes: Lanes {
     /// `p` must be valid for writes of eight words; any alignment.
     unsafe fn store_words(self, p: *mut i16, v: Self::V);
 
+    /// Lane by lane, modulo 2^32.
+    fn add_sums(self, a: Self::I, b: Self::I) -> Self::I;
+
+    /// Lane by lane, modulo 2^32.
+    fn sub_sums(self, a: Self::I, b: Self::I) -> Self::I;
+
+    /// Stores eight sums.
+    ///
+    /// # Safety
+    /// `p` must be valid for writes of eight `i32`; any alignment.
+    unsafe fn store_sums(self, p: *mut i32, sums: Self::I);
+
     /// The sums as numbers, rounded to nearest.
     fn sums_to_f32(self, sums: Self::I) -> Self::V;
 

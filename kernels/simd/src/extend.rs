@@ -52,6 +52,19 @@ macro_rules! extend {
                 unsafe { self.0.store_words(p, v) }
             }
             #[inline(always)]
+            fn add_sums(self, a: __m256i, b: __m256i) -> __m256i {
+                self.0.add_sums(a, b)
+            }
+            #[inline(always)]
+            fn sub_sums(self, a: __m256i, b: __m256i) -> __m256i {
+                self.0.sub_sums(a, b)
+            }
+            #[inline(always)]
+            unsafe fn store_sums(self, p: *mut i32, sums: __m256i) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.store_sums(p, sums) }
+            }
+            #[inline(always)]
             fn sums_to_f32(self, sums: __m256i) -> __m256 {
                 self.0.sums_to_f32(sums)
             }

@@ -142,6 +142,19 @@ impl Bytes for Portable {
         unsafe { p.cast::<[i16; 8]>().write_unaligned(v.to_array().map(|x| x as i16)) }
     }
     #[inline(always)]
+    fn add_sums(self, a: i32x8, b: i32x8) -> i32x8 {
+        a + b
+    }
+    #[inline(always)]
+    fn sub_sums(self, a: i32x8, b: i32x8) -> i32x8 {
+        a - b
+    }
+    #[inline(always)]
+    unsafe fn store_sums(self, p: *mut i32, sums: i32x8) {
+        // SAFETY: the caller promises eight writable elements.
+        unsafe { p.cast::<[i32; 8]>().write_unaligned(sums.to_array()) }
+    }
+    #[inline(always)]
     fn sums_to_f32(self, sums: i32x8) -> f32x8 {
         f32x8::new(sums.to_array().map(|n| n as f32))
     }

@@ -187,6 +187,12 @@ impl Task for AllBytes {
         unsafe {
             let sums = s.load_sums(start.as_ptr());
             put!(s.sums_to_f32(sums));
+            let large = s.load_sums([i32::MIN, i32::MAX, 1 << 30, -1, 1, 0, -2, 2].as_ptr());
+            for sums in [s.add_sums(large, sums), s.sub_sums(sums, large)] {
+                let mut stored = [0; 8];
+                s.store_sums(stored.as_mut_ptr(), sums);
+                out.extend(stored.map(|sum| sum as u64));
+            }
             let from = starts::<S, 8>(start, &w);
             let from = s.load_sums(from.as_ptr());
             put!(s.sums_to_f32(s.dot(from, quad!(s, false, x.as_ptr()), w.as_ptr())));

@@ -14,7 +14,7 @@ mod transform;
 
 use crate::{
     stamp::{self, generic_kernel},
-    tiled::{self, Layer},
+    tiled::{self, Layer, Rates},
 };
 use engine::Engine;
 use paring_core::AlignedBuf;
@@ -81,7 +81,8 @@ impl<S: Simd> Kernel for FftConv<S> {
         // fetched while others are worked on; from fourteen times on it costs that of reading it five times.
         let block = (plan.grid.scratch() * size_of::<f32>()) as f64;
         let spilt = 5.0 * ((block / m.l2 as f64 - 4.0) / 10.0).clamp(0.0, 1.0);
-        tiled::cost::<S>(p, o, m, &plan.grid, tiling.cycles, 40.0, spilt)
+        let spilt = spilt * block * plan.grid.blocks() as f64;
+        tiled::cost(p, o, m, &plan.grid, Rates::of::<S>(m), tiling.cycles, 40.0, spilt)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {

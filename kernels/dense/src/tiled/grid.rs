@@ -1,26 +1,36 @@
 //! The tiles of a convolution and the matrices that their transforms make.
 
 use super::PANEL;
-use crate::conv::Geometry;
+use crate::conv::{Geometry, only_f32};
 use core::ops::Range;
 use paring_core::op::ConvAttrs;
 use paring_kernel::{Numerics, Problem, Reject};
 use paring_simd::LANES;
 
-/// The geometry of a convolution that tiles can be transformed for.
+/// The geometry of a convolution of `f32` that tiles can be transformed for.
 ///
 /// # Errors
 /// [`Reject`] where it is none.
 pub fn geometry(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
+    only_f32(p)?;
+    let g = geometry_of_any(p, a)?;
+    if p.numerics == Numerics::Strict {
+        return Err(Reject::because("strict numerics allow no transformed products"));
+    }
+    Ok(g)
+}
+
+/// As [`geometry`], whatever the elements are.
+///
+/// # Errors
+/// As there.
+pub fn geometry_of_any(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
     if a.stride != [1, 1] || a.dilation != [1, 1] {
         return Err(Reject::because("only stride 1 and no dilation"));
     }
-    let g = Geometry::of_conv(p, a)?;
+    let g = Geometry::of_any_conv(p, a)?;
     if g.groups != 1 || g.select.is_some() {
         return Err(Reject::because("only one group, and input channels in order"));
-    }
-    if p.numerics == Numerics::Strict {
-        return Err(Reject::because("strict numerics allow no transformed products"));
     }
     Ok(g)
 }
@@ -28,14 +38,21 @@ pub fn geometry(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
 /// Extents of a convolution, its tiles and blocks of tiles.
 #[derive(Clone, Debug)]
 pub struct Grid {
+    /// Images.
     pub samples: usize,
+    /// Input channels.
     pub inputs: usize,
+    /// Output channels.
     pub outputs: usize,
+    /// Rows and columns of the input.
     pub input: [usize; 2],
+    /// Rows and columns of the output, before it is pooled.
     pub output: [usize; 2],
+    /// Rows and columns of padding before the input.
     pub before: [usize; 2],
-    /// Inputs and outputs of a tile, per axis.
+    /// Inputs of a tile, per axis.
     pub n: [usize; 2],
+    /// Outputs of a tile, per axis.
     pub m: [usize; 2],
     /// Tiles per axis.
     pub tiles: [usize; 2],

@@ -7,10 +7,11 @@
 mod cost;
 mod grid;
 mod layer;
+pub mod stages;
 
-pub use cost::cost;
-pub use grid::{Grid, geometry};
-pub use layer::{Layer, Run};
+pub use cost::{Rates, cost};
+pub use grid::{Grid, geometry, geometry_of_any};
+pub(crate) use layer::{Layer, Run};
 
 use crate::epilogue;
 use paring_core::Layout;
@@ -24,7 +25,7 @@ pub const BLOCKED: Layout = Layout::Blocked(LANES as u8);
 pub const PANEL: usize = 2 * LANES;
 
 /// The offer of a convolution over `grid`, without its scratch, the name of its packed weights and its variant.
-pub fn offer(p: &Problem, grid: &Grid) -> Offer {
+pub(crate) fn offer(p: &Problem, grid: &Grid) -> Offer {
     Offer {
         packed_bytes: grid.weights() * size_of::<f32>(),
         numerics: NumericClass::Transformed,

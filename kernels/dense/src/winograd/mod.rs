@@ -12,7 +12,7 @@ mod transform;
 
 use crate::{
     epilogue, stamp,
-    tiled::{self, Layer},
+    tiled::{self, Layer, Rates, stages},
 };
 use core::marker::PhantomData;
 use engine::Engine;
@@ -70,7 +70,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
         for (variant, shared) in VARIANTS.into_iter().enumerate() {
             let plan = Plan::new(p, N, M, SQUARE, shared)?;
-            if !shared && !plan.is_divisible() {
+            if !shared && !stages::is_divisible(&plan.grid) {
                 continue;
             }
             if plan.grid.pools && !epilogue::pools(p, plan.grid.outputs) {
@@ -99,8 +99,9 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
         let cycles = |square: f64| if SQUARE { square } else { square * 0.5 / N as f64 + 40.0 };
         let cycles = (cycles(F::CYCLES.0), cycles(F::CYCLES.1));
         // A block that leaves the second-level cache is written and read twice from the next.
-        let spilt = plan.grid.scratch() * size_of::<f32>() > 2 * m.l2;
-        tiled::cost::<S>(p, o, m, &plan.grid, cycles, 0.0, if spilt { 4.0 } else { 0.0 })
+        let block = plan.grid.scratch() * size_of::<f32>();
+        let spilt = if block > 2 * m.l2 { 4.0 * (block * plan.grid.blocks()) as f64 } else { 0.0 };
+        tiled::cost(p, o, m, &plan.grid, Rates::of::<S>(m), cycles, 0.0, spilt)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {

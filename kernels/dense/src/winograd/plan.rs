@@ -1,6 +1,6 @@
 //! What a Winograd convolution cuts its work into.
 
-use crate::tiled::{self, Grid};
+use crate::tiled::{self, Grid, stages};
 use paring_core::Op;
 use paring_kernel::{Problem, Reject};
 
@@ -35,18 +35,6 @@ pub struct Plan {
     pub shared: bool,
 }
 
-/// Tiles of a worker's own block: two of the micro-kernel's, so that the block stays in the second-level cache.
-const OWN_TILES: usize = 12;
-/// Blocks below which workers share them instead: weights are read once for each block, and few blocks leave workers
-/// without one.
-const LEAST_BLOCKS: usize = 8;
-/// Most bytes of a shared block, which goes through the last-level cache: no more than need be where the weights stay
-/// there, as much as fits where they come from memory for each block.
-const SHARED_BYTES: usize = 2 << 20;
-const SHARED_BYTES_OF_LARGE: usize = 12 << 20;
-/// Bytes of weights that stay in the last-level cache.
-const CACHED_WEIGHTS: usize = 8 << 20;
-
 impl Plan {
     /// The plan of `p` for tiles of `m` outputs from `n` inputs per axis, where windows extend along two axes or along
     /// one as `square` says.
@@ -72,18 +60,8 @@ impl Plan {
         }
         let mut grid = Grid::new(&g, n, m, n[0] * n[1]);
         grid.pools = unpooled.is_some();
-        let most = if shared {
-            let large = grid.checked_weights().is_none_or(|n| n > CACHED_WEIGHTS / size_of::<f32>());
-            let bytes = if large { SHARED_BYTES_OF_LARGE } else { SHARED_BYTES };
-            (bytes / grid.tile_bytes()).max(2 * OWN_TILES)
-        } else {
-            OWN_TILES
-        };
+        let weights = grid.checked_weights().map(|n| n.saturating_mul(size_of::<f32>()));
+        let most = stages::tiles_of_block(shared, weights, grid.tile_bytes());
         Ok(Plan { grid: grid.in_blocks(most)?, axes, shared })
-    }
-
-    /// Whether there are enough blocks for each worker to have its own.
-    pub fn is_divisible(&self) -> bool {
-        self.grid.all_tiles() > (LEAST_BLOCKS - 1) * OWN_TILES
     }
 }

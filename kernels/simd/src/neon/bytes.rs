@@ -67,6 +67,27 @@ impl<P: Products> Bytes for NeonWith<P> {
         unsafe { vst1q_s16(p, words(v)) }
     }
     #[inline(always)]
+    fn add_sums(self, a: P::Sums, b: P::Sums) -> P::Sums {
+        let (a, b) = (P::total(a), P::total(b));
+        // SAFETY: the token proves the instructions.
+        unsafe { P::start([vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1])]) }
+    }
+    #[inline(always)]
+    fn sub_sums(self, a: P::Sums, b: P::Sums) -> P::Sums {
+        let (a, b) = (P::total(a), P::total(b));
+        // SAFETY: the token proves the instructions.
+        unsafe { P::start([vsubq_s32(a[0], b[0]), vsubq_s32(a[1], b[1])]) }
+    }
+    #[inline(always)]
+    unsafe fn store_sums(self, p: *mut i32, sums: P::Sums) {
+        let [a, b] = P::total(sums);
+        // SAFETY: the caller promises eight writable elements.
+        unsafe {
+            vst1q_s32(p, a);
+            vst1q_s32(p.add(4), b);
+        }
+    }
+    #[inline(always)]
     fn sums_to_f32(self, sums: P::Sums) -> float32x4x2_t {
         let [a, b] = P::total(sums);
         // SAFETY: the token proves the instructions.
