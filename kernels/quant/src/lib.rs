@@ -21,6 +21,8 @@ mod resize;
 mod rows;
 mod table;
 mod tile;
+#[cfg(feature = "winograd")]
+mod winograd;
 
 use family::Entry;
 use paring_kernel::{Kernel, KernelDescriptor, NumericClass, count, joined};
@@ -47,11 +49,11 @@ macro_rules! entry {
 macro_rules! kernels {
     (products { $($product:ty: $pname:literal, $psummary:literal, $pops:expr;)* }
      any_weights { $($any:ty: $aname:literal, $asummary:literal, $aops:expr;)* }
-     others { $($family:ty: $name:literal, $summary:literal, $ops:expr;)* }) => {
+     others { $($(#[$if:meta])* $family:ty: $name:literal, $summary:literal, $ops:expr;)* }) => {
         const PARTS: &[&[&dyn Kernel]] = &[
             $(stamped!(products: entry!($product, $pname, $psummary, $pops)),)*
             $(stamped!(any_weights: entry!($any, $aname, $asummary, $aops)),)*
-            $(stamped!(every: entry!($family, $name, $summary, $ops)),)*
+            $($(#[$if])* stamped!(every: entry!($family, $name, $summary, $ops)),)*
         ];
     };
 }
@@ -74,6 +76,9 @@ kernels! {
     others {
         depthwise::Depthwise: "conv_depthwise_bytes",
             "Depthwise convolution of bytes: numbers once for a band of rows, then windows over those", ["Conv"];
+        #[cfg(feature = "winograd")]
+        winograd::Winograd: "conv_winograd_bytes",
+            "Winograd convolution of bytes by tiles of two by two, exact: windows of 3 x 3, stride 1", ["Conv"];
         binary::Binary: "binary_bytes", "A function of two numbers that bytes stand for", ["Binary"];
         table::Table: "table_bytes", "A function of a byte, by a table of its 256 values", ["Unary", "Activation"];
         pool::MaxPool: "pool_max_bytes", "The largest byte of each window", ["Pool"];

@@ -1,12 +1,13 @@
 //! Problems for every operator, made from a seed: small, with odd sizes, and with what kernels fuse.
 
 mod arithmetic;
+mod extremes;
 mod movement;
 mod normalisation;
 mod quantised;
 mod signs;
 
-pub use quantised::{channel_read_often, extreme_products, same_weights};
+pub use extremes::{channel_read_often, extreme_products, same_weights};
 
 use paring_core::{
     DType, Op, Tensor,

@@ -50,13 +50,13 @@ fn parameters(rng: &mut Rng, dtype: DType) -> (f32, i32) {
 }
 
 /// Bytes that stand for numbers by one scale.
-fn activations(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
+pub(super) fn activations(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
     let (scale, zero) = parameters(rng, dtype);
     bytes(rng, dtype, shape).with_quant(Some(Quant::per_tensor(scale, zero)))
 }
 
 /// Weights by one scale for each index of `axis`, or by one with a zero point.
-fn weights(rng: &mut Rng, shape: &[usize], axis: usize) -> Tensor {
+pub(super) fn weights(rng: &mut Rng, shape: &[usize], axis: usize) -> Tensor {
     let n = shape[axis];
     match rng.between(0, 3) {
         i @ 0..2 => {
@@ -146,6 +146,8 @@ fn convolutions(m: &mut Maker) {
         let a = square(kernel, stride, dilation, groups);
         convolution(m, inputs, outputs, a);
     }
+    // So large that workers have tiles of their own.
+    convolution_of(m, vec![1, 11, 21, 23], 20, square(3, 1, 1, 1));
     // Channels in another order, some of them twice.
     let mut a = square(3, 1, 1, 2);
     a.select = Some(vec![5, 1, 8, 8, 0, 3, 7, 2]);
@@ -157,7 +159,11 @@ fn convolutions(m: &mut Maker) {
 
 fn convolution(m: &mut Maker, inputs: usize, outputs: usize, a: ConvAttrs) {
     let x = m.rng.images(inputs);
-    let read = a.select.as_ref().map_or(inputs, Vec::len) / a.groups;
+    convolution_of(m, x, outputs, a);
+}
+
+fn convolution_of(m: &mut Maker, x: Vec<usize>, outputs: usize, a: ConvAttrs) {
+    let read = a.select.as_ref().map_or(x[1], Vec::len) / a.groups;
     let w = [outputs, read, a.kernel[0], a.kernel[1]];
     let span = (a.kernel[0] - 1) * a.dilation[0] + 1;
     let size = |n: usize| (n + 2 * (a.kernel[0] / 2) - span) / a.stride[0] + 1;
@@ -378,113 +384,4 @@ fn concatenations(m: &mut Maker) {
         let parts = sizes.map(|c| part(&mut m.rng, c)).into();
         m.with_epilogue(Op::Concat(AxisAttrs { axis: 1 }), parts, 1, vec![]);
     }
-}
-
-/// Products of the largest and smallest bytes, with their exact sums as `f32`: what saturates or wraps is off.
-///
-/// # Panics
-/// Where a problem is not well formed, which is a mistake in this module.
-pub fn extreme_products() -> Vec<(super::Case, Vec<f32>)> {
-    let mut all = vec![];
-    let (channels, outputs, side) = (40, 19, 3);
-    for (x_type, x_zero) in [(DType::U8, 0), (DType::U8, 255), (DType::I8, -128), (DType::I8, 127)] {
-        for (w_type, w_zero) in [(DType::I8, 0), (DType::I8, -128), (DType::U8, 0), (DType::U8, 255)] {
-            for pattern in 0..4u32 {
-                let extreme = |dtype: DType, high: bool| match (dtype, high) {
-                    (DType::I8, true) => 127,
-                    (DType::I8, false) => -128,
-                    (_, true) => 255,
-                    (_, false) => 0,
-                };
-                // All of one kind, and of both in turn or in pairs, so that products add up or cancel.
-                let high =
-                    |i: usize| pattern == 0 || (pattern == 2 && i.is_multiple_of(2)) || (pattern == 3 && i % 4 < 2);
-                let x: Vec<i32> =
-                    (0..channels * side * side).map(|i| extreme(x_type, high(i / (side * side)))).collect();
-                let w: Vec<i32> = (0..outputs * channels)
-                    .map(|i| extreme(w_type, high(i % channels) != (i / channels).is_multiple_of(3)))
-                    .collect();
-                let tensor = |dtype: DType, shape: &[usize], zero: i32, v: &[i32]| {
-                    let bytes: Vec<u8> = v.iter().map(|&v| v as u8).collect();
-                    let t = Tensor::from_bytes(dtype, shape, &bytes).expect("a small tensor");
-                    t.with_quant(Some(Quant::per_tensor(1.0, zero)))
-                };
-                let sum = |m: usize, at: &dyn Fn(usize) -> usize| -> f32 {
-                    (0..channels).map(|c| (x[at(c)] - x_zero) * (w[m * channels + c] - w_zero)).sum::<i32>() as f32
-                };
-                let conv = pointwise(1, None);
-                let (rows, pixels) = (side * side, side * side);
-                let inputs = vec![
-                    given(tensor(x_type, &[1, channels, side, side], x_zero, &x)),
-                    known(tensor(w_type, &[outputs, channels, 1, 1], w_zero, &w)),
-                ];
-                let expected = (0..outputs * pixels).map(|i| sum(i / pixels, &|c| c * pixels + i % pixels)).collect();
-                all.push((super::case(&conv, inputs, 1, vec![]).expect("a convolution"), expected));
-                let dense = Op::Dense(DenseAttrs { transposed: true });
-                let inputs = vec![
-                    given(tensor(x_type, &[rows, channels], x_zero, &x)),
-                    known(tensor(w_type, &[outputs, channels], w_zero, &w)),
-                ];
-                let expected = (0..rows * outputs).map(|i| sum(i % outputs, &|c| i / outputs * channels + c)).collect();
-                all.push((super::case(&dense, inputs, 1, vec![]).expect("a product"), expected));
-            }
-        }
-    }
-    all
-}
-
-fn pointwise(groups: usize, select: Option<Vec<u32>>) -> Op {
-    Op::Conv(ConvAttrs {
-        kernel: vec![1; 2],
-        stride: vec![1; 2],
-        dilation: vec![1; 2],
-        padding: Padding::none(2),
-        groups,
-        select,
-    })
-}
-
-/// The largest byte times the largest weight, read from one channel so many times, with the exact sums as `f32`.
-///
-/// # Panics
-/// Where a problem is not well formed, which is a mistake in this module.
-pub fn channel_read_often(times: usize) -> (super::Case, Vec<f32>) {
-    let (outputs, pixels) = (5, 6);
-    let tensor = |shape: &[usize]| {
-        let bytes = vec![255; shape.iter().product()];
-        let t = Tensor::from_bytes(DType::U8, shape, &bytes).expect("a small tensor");
-        t.with_quant(Some(Quant::per_tensor(1.0, 0)))
-    };
-    let inputs = vec![given(tensor(&[1, 2, 2, 3])), known(tensor(&[outputs, times, 1, 1]))];
-    let case = super::case(&pointwise(1, Some(vec![1; times])), inputs, 1, vec![]).expect("a convolution");
-    (case, vec![(times * 255 * 255) as f32; outputs * pixels])
-}
-
-/// Convolutions by the same weights, of bytes and of `f32`, that read other channels of their input, or of another input.
-///
-/// # Panics
-/// Where a problem is not well formed, which is a mistake in this module.
-pub fn same_weights() -> Vec<super::Case> {
-    let mut rng = Rng::new(1);
-    let (floats, integers) = (rng.floats(&[8, 4, 1, 1]), weights(&mut rng, &[8, 4, 1, 1], 0));
-    let mut all = vec![];
-    for weights in [&floats, &integers] {
-        let readings = [
-            (1, 4, None),
-            (2, 8, None),
-            (1, 4, Some(vec![3, 1, 0, 2])),
-            (1, 12, Some(vec![3, 1, 0, 2])),
-            (1, 12, Some(vec![11, 1, 0, 7])),
-            (1, 12, Some(vec![5, 5, 5, 5])),
-            (2, 12, Some(vec![3, 1, 0, 2, 8, 4, 11, 5])),
-        ];
-        for (groups, channels, select) in readings {
-            let shape = [1, channels, 3, 5];
-            let x =
-                if weights.quant().is_some() { activations(&mut rng, DType::U8, &shape) } else { rng.floats(&shape) };
-            let inputs = vec![given(x), known(weights.clone())];
-            all.push(super::case(&pointwise(groups, select), inputs, 1, vec![]).expect("a convolution"));
-        }
-    }
-    all
 }

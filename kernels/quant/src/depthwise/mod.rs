@@ -122,3 +122,8 @@ impl Plan {
 fn straight(channels: &[usize]) -> bool {
     channels.iter().enumerate().all(|(i, &c)| c == channels[0] / LANES * LANES + i)
 }
+
+/// Whether all channels are one.
+fn alike(channels: &[usize]) -> bool {
+    channels.iter().all(|&c| c == channels[0])
+}

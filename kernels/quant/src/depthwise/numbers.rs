@@ -3,7 +3,7 @@
 //! The bytes of a block of channels are made numbers once, in a frame of zeros, and the window slides over those: sums of
 //! a few products of bytes are exact in `f32`, and every byte is converted once rather than for every tap.
 
-use super::{Plan, straight};
+use super::{Plan, alike, straight};
 use crate::{
     family::{Family, streaming},
     finish::{self, Epilogue, Finish, Place},
@@ -37,7 +37,17 @@ impl Family for Depthwise {
     fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let taps = p.input(1).map_or(1, |w| w.shape[2..].iter().product::<usize>()) as f64;
         let len = |o: Option<&Operand>| o.map_or(0, Operand::len) as f64;
-        streaming::<S>(p, o, m, (0.1 + 0.03 * taps) * len(p.output(0)) + 0.1 * len(p.input(0)))
+        // Measured: one channel for a whole block is read byte by byte, several are converted lane by lane as well.
+        let each = |sources: &[usize]| match sources {
+            _ if straight(sources) => 0.8,
+            _ if alike(sources) => 1.0,
+            _ => 8.8,
+        };
+        let convert = Plan::of(p).map_or(0.0, |plan| {
+            let pixels = plan.geometry.samples * plan.geometry.input.iter().product::<usize>();
+            (0..plan.blocks()).map(|b| each(plan.sources(b))).sum::<f64>() * pixels as f64
+        });
+        streaming::<S>(p, o, m, (0.1 + 0.03 * taps) * len(p.output(0)) + convert)
     }
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
@@ -148,6 +158,15 @@ impl<E: Simd> Band<'_, E> {
                         let v = s.load_bytes(from.as_ptr().add(i * LANES), plan.x.signed);
                         s.store(to.as_mut_ptr().add(i * LANES), s.sub(v, zero));
                     }
+                }
+                continue;
+            }
+            if alike(sources) {
+                let from = &self.x[plan.row_at(self.sample, sources[0], row) + sources[0] % LANES..];
+                for i in 0..kept {
+                    let value = integer(from[i * LANES], plan.x.signed) - plan.x.zero_point;
+                    // SAFETY: eight elements.
+                    unsafe { s.store(to.as_mut_ptr().add(i * LANES), s.splat(value as f32)) };
                 }
                 continue;
             }
