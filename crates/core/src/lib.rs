@@ -3,8 +3,6 @@
 #![no_std]
 #![warn(missing_docs)]
 extern crate alloc;
-#[cfg(feature = "std")]
-extern crate std;
 
 mod buffer;
 mod bytes;

@@ -30,7 +30,7 @@ fn other(_: Bytes, _: Option<PathBuf>, _: &Loader) -> Result<Model> {
     Err(Error::new(ErrorKind::Unsupported, what))
 }
 
-/// Maps a regular file of at most so many bytes.
+/// Maps a regular file of at most so many bytes, or reads it where there are no mappings.
 pub(crate) fn map_file(path: &Path, limits: &Limits) -> Result<Bytes> {
     let name = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
     // Opening a pipe would wait for a writer.
@@ -52,8 +52,23 @@ fn map(file: &File, limit: usize) -> Result<Bytes> {
     if len == 0 {
         return Ok(Bytes::new());
     }
+    contents(file, len).map_err(io)
+}
+
+#[cfg(any(unix, windows))]
+fn contents(file: &File, _: usize) -> io::Result<Bytes> {
     // SAFETY: the mapping is private and read only; `Model::open` tells its callers that the file must not be changed
     // or truncated meanwhile, and offers `from_bytes` to those who cannot promise it.
-    let map = unsafe { memmap2::Mmap::map(file) }.map_err(io)?;
+    let map = unsafe { memmap2::Mmap::map(file) }?;
     Ok(Bytes::from_owner(map))
+}
+
+/// WebAssembly has no mappings. Into a buffer that is aligned as sections of a `.pare` file are, which are then used in
+/// place all the same.
+#[cfg(not(any(unix, windows)))]
+fn contents(mut file: &File, len: usize) -> io::Result<Bytes> {
+    use std::io::Read;
+    let mut all = paring_core::AlignedBuf::zeroed(len).map_err(|e| io::Error::new(io::ErrorKind::OutOfMemory, e))?;
+    file.read_exact(all.as_mut_slice())?;
+    Ok(Bytes::from_owner(all))
 }

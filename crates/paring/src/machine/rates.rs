@@ -20,6 +20,8 @@ pub(super) fn widest(isa: IsaSet) -> Isa {
     known.into_iter().find(|&i| isa.has(i)).unwrap_or(Isa::Portable)
 }
 
+// There are architectures without a token but the portable one.
+#[allow(unused_variables, unused_macros)]
 fn vectorized<T: Task>(isa: IsaSet, task: T) -> T::Output {
     let widest = widest(isa);
     macro_rules! run {

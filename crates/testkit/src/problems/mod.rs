@@ -57,7 +57,7 @@ impl Rng {
 
     /// A number from `lo` to `hi`, both included.
     pub fn between(&mut self, lo: usize, hi: usize) -> usize {
-        lo + (self.next() >> 20) as usize % (hi - lo + 1)
+        lo + ((self.next() >> 20) % (hi - lo + 1) as u64) as usize
     }
 
     pub fn pick<T: Clone>(&mut self, of: &[T]) -> T {
