@@ -83,22 +83,19 @@ impl Product {
                 v[i] = self.v.add((first + i) * self.depth);
             }
             let mut w = self.w;
-            for eight in 0..self.depth / LANES {
-                for two in 0..LANES / 2 {
-                    for i in 0..T {
-                        let x = v[i].add(eight * LANES + 2 * two).cast();
-                        if NV == 2 {
-                            pairs[i] = p.dot_words(pairs[i], p.quad::<false>(x), w);
-                        } else {
-                            singles[i] = s.dot_words(singles[i], s.quad::<false>(x), w);
-                        }
+            // Not unrolled: several pairs at once would be scheduled together, and not fit the registers.
+            for pair in 0..self.depth / 2 {
+                for i in 0..T {
+                    let x = v[i].add(2 * pair).cast();
+                    if NV == 2 {
+                        pairs[i] = p.dot_words(pairs[i], p.quad::<false>(x), w);
+                    } else {
+                        singles[i] = s.dot_words(singles[i], s.quad::<false>(x), w);
                     }
-                    w = w.add(2 * PANEL);
                 }
-                for _ in 0..2 {
-                    s.prefetch(ahead.cast());
-                    ahead = ahead.wrapping_add(LINE);
-                }
+                w = w.add(2 * PANEL);
+                s.prefetch(ahead.cast());
+                ahead = ahead.wrapping_add(LINE / 2);
             }
             for i in 0..T {
                 let to = self.products.add((first + i) * self.width);
