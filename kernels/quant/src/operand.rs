@@ -51,7 +51,8 @@ impl Bytes {
 
     /// The least and the largest byte, as numbers.
     pub fn range(&self) -> (f32, f32) {
-        if self.signed { (-128.0, 127.0) } else { (0.0, 255.0) }
+        let (least, most) = range(self.signed);
+        (least as f32, most as f32)
     }
 }
 
@@ -92,6 +93,11 @@ impl Channels {
     pub fn packed_as(&self) -> String {
         if self.zero_point.iter().all(|&z| z == 0) { String::new() } else { format!("-z{:?}", self.zero_point) }
     }
+}
+
+/// The least and the largest integer that a byte is.
+pub fn range(signed: bool) -> (i32, i32) {
+    if signed { (-128, 127) } else { (0, 255) }
 }
 
 /// The integer that a byte is.

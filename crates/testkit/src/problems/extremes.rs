@@ -3,6 +3,7 @@
 use super::{
     Rng, given, known,
     quantised::{activations, weights},
+    square,
 };
 use paring_core::{
     DType, Op, Quant, Tensor,
@@ -100,14 +101,7 @@ fn extreme_dense(x: Extremes, w: Extremes) -> (super::Case, Vec<f32>) {
 }
 
 fn unpadded(kernel: usize, groups: usize, select: Option<Vec<u32>>) -> Op {
-    Op::Conv(ConvAttrs {
-        kernel: vec![kernel; 2],
-        stride: vec![1; 2],
-        dilation: vec![1; 2],
-        padding: Padding::none(2),
-        groups,
-        select,
-    })
+    Op::Conv(ConvAttrs { padding: Padding::none(2), select, ..square(kernel, 1, 1, groups) })
 }
 
 /// The largest byte times the largest weight, read from one channel so many times, with the exact sums as `f32`.

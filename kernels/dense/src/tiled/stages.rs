@@ -6,7 +6,10 @@
 
 use super::Grid;
 use core::ops::Range;
-use paring_kernel::{RunCx, SharedMut};
+use paring_kernel::{KernelError, Machine, Offer, RunCx, Scratch, SharedMut};
+
+/// Variants of offers: whether workers share blocks of tiles.
+pub const VARIANTS: [bool; 2] = [false, true];
 
 /// Tiles of a worker's own block: two of the micro-kernel's, so that the block stays in the second-level cache.
 const OWN_TILES: usize = 12;
@@ -24,6 +27,26 @@ const CACHED_WEIGHTS: usize = 8 << 20;
 const TASK_TILES: usize = 2;
 /// Panels that a task of a shared block multiplies.
 const TASK_PANELS: usize = 8;
+
+/// Whether workers share blocks of tiles in an offer that was chosen.
+///
+/// # Errors
+/// [`KernelError::Problem`] where it has no such variant.
+pub fn is_shared(o: &Offer) -> Result<bool, KernelError> {
+    let shared = VARIANTS.get(o.variant as usize).copied();
+    shared.ok_or_else(|| KernelError::Problem("the offer is of another kernel".into()))
+}
+
+/// Scratch for blocks of so many bytes.
+pub fn scratch(shared: bool, block: usize) -> Scratch {
+    if shared { Scratch { shared: block, per_worker: 0 } } else { Scratch { shared: 0, per_worker: block } }
+}
+
+/// Bytes that go through the last-level cache as blocks of so many bytes leave the one before: each is written and read
+/// twice.
+pub fn spilt(grid: &Grid, block: usize, m: &Machine) -> f64 {
+    if block > 2 * m.l2 { 4.0 * (block * grid.blocks()) as f64 } else { 0.0 }
+}
 
 /// Most tiles of a block, where the transformed weights are so many bytes (`None`: more than can be counted), and the
 /// transformed inputs and products of a tile so many.

@@ -17,9 +17,7 @@ use crate::{
 use core::marker::PhantomData;
 use engine::Engine;
 use paring_core::AlignedBuf;
-use paring_kernel::{
-    Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch,
-};
+use paring_kernel::{Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject};
 use paring_simd::Simd;
 use plan::{Axes, Plan};
 use scheme::{F2x3, F2x5, F4x3, F4x5, F4x7, F6x3, Scheme};
@@ -53,9 +51,6 @@ pub type Line4x3<S> = Winograd<S, F4x3, 6, 4, false>;
 /// F(4, 7) of windows of one row or column.
 pub type Line4x7<S> = Winograd<S, F4x7, 10, 4, false>;
 
-/// Variants of offers: whether workers share blocks of tiles.
-const VARIANTS: [bool; 2] = [false, true];
-
 impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: bool> Kernel
     for Winograd<S, F, N, M, SQUARE>
 {
@@ -68,7 +63,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
     }
 
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        for (variant, shared) in VARIANTS.into_iter().enumerate() {
+        for (variant, shared) in stages::VARIANTS.into_iter().enumerate() {
             let plan = Plan::new(p, N, M, SQUARE, shared)?;
             if !shared && !stages::is_divisible(&plan.grid) {
                 continue;
@@ -77,13 +72,8 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
                 return Err(Reject::because("pools only after biases, ReLU and clamping"));
             }
             let offer = tiled::offer(p, &plan.grid);
-            let bytes = plan.grid.scratch() * size_of::<f32>();
             out.push(Offer {
-                scratch: if shared {
-                    Scratch { shared: bytes, per_worker: 0 }
-                } else {
-                    Scratch { shared: 0, per_worker: bytes }
-                },
+                scratch: stages::scratch(shared, plan.grid.scratch() * size_of::<f32>()),
                 packed_format: packed_format::<F, N, M>(&plan).into(),
                 variant: variant as u32,
                 fused: offer.fused + usize::from(plan.grid.pools),
@@ -98,9 +88,7 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
         // A line takes one of the transforms that a square takes along both axes, and, measured, some 40 cycles besides.
         let cycles = |square: f64| if SQUARE { square } else { square * 0.5 / N as f64 + 40.0 };
         let cycles = (cycles(F::CYCLES.0), cycles(F::CYCLES.1));
-        // A block that leaves the second-level cache is written and read twice from the next.
-        let block = plan.grid.scratch() * size_of::<f32>();
-        let spilt = if block > 2 * m.l2 { 4.0 * (block * plan.grid.blocks()) as f64 } else { 0.0 };
+        let spilt = stages::spilt(&plan.grid, plan.grid.scratch() * size_of::<f32>(), m);
         tiled::cost(p, o, m, &plan.grid, Rates::of::<S>(m), cycles, 0.0, spilt)
     }
 
@@ -142,7 +130,5 @@ fn packed_format<F: Scheme<N, M>, const N: usize, const M: usize>(plan: &Plan) -
 
 /// The plan of an offer that was chosen.
 fn chosen<const N: usize, const M: usize, const SQUARE: bool>(p: &Problem, o: &Offer) -> Result<Plan, KernelError> {
-    let shared = VARIANTS.get(o.variant as usize).copied();
-    let shared = shared.ok_or_else(|| KernelError::Problem("the offer is of another kernel".into()))?;
-    Plan::new(p, N, M, SQUARE, shared).map_err(|r| KernelError::Problem(r.to_string()))
+    Plan::new(p, N, M, SQUARE, stages::is_shared(o)?).map_err(|r| KernelError::Problem(r.to_string()))
 }

@@ -1,6 +1,6 @@
 //! Runs a Winograd convolution of bytes.
 
-use super::{PLANES, Plan, SCALE, product::Product, transform};
+use super::{Plan, SCALE, product::Product, transform};
 use crate::finish::{Epilogue, Finish};
 use paring_dense::tiled::{
     PANEL,
@@ -24,7 +24,7 @@ impl<S: Simd> Engine<S> {
     /// # Errors
     /// [`KernelError::Problem`] where the weights were packed for another problem.
     pub fn new(s: S, p: &Problem, plan: Plan, packed: Arc<Packed>) -> Result<Engine<S>, KernelError> {
-        if packed.data.as_slice().len() != super::packed_bytes(&plan.grid) {
+        if packed.data.as_slice().len() != plan.packed_bytes {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
         let scale: Vec<f32> = plan.channels.products(plan.x).iter().map(|s| s / SCALE).collect();
@@ -76,7 +76,6 @@ impl Task for Call<'_> {
                     transform::inputs(s, grid, self.plan.x, self.x, from..to, tiles.start, v);
                 }
                 Stage::Multiply { planes, panels } => {
-                    debug_assert!(planes.1 <= PLANES);
                     for plane in planes.0..planes.1 {
                         for panel in panels.0..panels.1 {
                             let each = PANEL * grid.depth();

@@ -15,12 +15,12 @@ mod transform;
 use crate::{
     family::{Family, word_rate},
     finish,
-    operand::{Bytes, Channels},
+    operand::{Bytes, Channels, range},
 };
 use engine::Engine;
 use paring_core::{DType, Op};
 use paring_dense::tiled::{self, Grid, PANEL, Rates, stages};
-use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
+use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject};
 use paring_simd::Simd;
 use paring_vector::support::BLOCKED;
 use std::sync::Arc;
@@ -37,15 +37,14 @@ const SCALE: f32 = 4.0;
 /// Measured cycles of the transforms of a tile and eight channels, of inputs and of outputs.
 const CYCLES: (f64, f64) = (70.0, 60.0);
 
-/// Variants of offers: whether workers share blocks of tiles.
-const VARIANTS: [bool; 2] = [false, true];
-
 /// A problem that is served here.
 struct Plan {
     grid: Grid,
     shared: bool,
     x: Bytes,
     channels: Channels,
+    /// Bytes of transformed weights.
+    packed_bytes: usize,
 }
 
 impl Plan {
@@ -59,7 +58,7 @@ impl Plan {
         let g = tiled::geometry_of_any(p, a)?;
         finish::servable(p, g.outputs)?;
         let farthest = |signed: bool, zero: i32| {
-            let (least, most) = if signed { (-128, 127) } else { (0, 255) };
+            let (least, most) = range(signed);
             (zero - least).max(most - zero) as u64
         };
         let weight = channels.zero_point.iter().map(|&z| farthest(signed, z)).max().unwrap_or(0);
@@ -69,15 +68,14 @@ impl Plan {
         }
         let grid = Grid::new(&g, [N; 2], [M; 2], PLANES);
         // Measured: twice the tiles of `f32`, each of which is larger.
-        let most = 2 * stages::tiles_of_block(shared, Some(packed_bytes(&grid)), PLANES * bytes_of(&grid, 1));
-        Ok(Plan { grid: grid.in_blocks(most)?, shared, x, channels })
+        let packed = packed_bytes(&grid).ok_or("the transformed weights are too large")?;
+        let most = 2 * stages::tiles_of_block(shared, Some(packed), tile_bytes(&grid));
+        Ok(Plan { grid: grid.in_blocks(most)?, shared, x, channels, packed_bytes: packed })
     }
 
     /// That of an offer.
     fn chosen(p: &Problem, o: &Offer) -> Result<Plan, KernelError> {
-        let shared = VARIANTS.get(o.variant as usize).copied();
-        let shared = shared.ok_or_else(|| KernelError::Problem("the offer is of another kernel".into()))?;
-        Plan::of(p, shared).map_err(|r| KernelError::Problem(r.to_string()))
+        Plan::of(p, stages::is_shared(o)?).map_err(|r| KernelError::Problem(r.to_string()))
     }
 
     /// Bytes of a block's transformed inputs, which come first.
@@ -91,14 +89,14 @@ impl Plan {
     }
 }
 
-/// Bytes of one value of so many tiles, transformed and multiplied.
-fn bytes_of(grid: &Grid, tiles: usize) -> usize {
-    tiles * (grid.depth() * size_of::<i16>() + grid.width() * size_of::<i32>())
+/// Bytes of one tile's transformed inputs and products.
+fn tile_bytes(grid: &Grid) -> usize {
+    PLANES * (grid.depth() * size_of::<i16>() + grid.width() * size_of::<i32>())
 }
 
-/// Bytes of packed weights.
-fn packed_bytes(grid: &Grid) -> usize {
-    PLANES * grid.panels() * PANEL * grid.depth() * size_of::<i16>()
+/// Bytes of transformed weights; `None` where that overflows.
+fn packed_bytes(grid: &Grid) -> Option<usize> {
+    (PLANES * PANEL * size_of::<i16>()).checked_mul(grid.panels())?.checked_mul(grid.depth())
 }
 
 /// See the module.
@@ -106,7 +104,7 @@ pub struct Winograd;
 
 impl Family for Winograd {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        for (variant, shared) in VARIANTS.into_iter().enumerate() {
+        for (variant, shared) in stages::VARIANTS.into_iter().enumerate() {
             let plan = Plan::of(p, shared)?;
             if p.constant(1).is_none() {
                 return Err(Reject::because("the weights are not constant"));
@@ -114,14 +112,9 @@ impl Family for Winograd {
             if !shared && !stages::is_divisible(&plan.grid) {
                 continue;
             }
-            let bytes = plan.scratch();
             out.push(Offer {
-                scratch: if shared {
-                    Scratch { shared: bytes, per_worker: 0 }
-                } else {
-                    Scratch { shared: 0, per_worker: bytes }
-                },
-                packed_bytes: packed_bytes(&plan.grid),
+                scratch: stages::scratch(shared, plan.scratch()),
+                packed_bytes: plan.packed_bytes,
                 packed_format: format!("winograd-words-f2x3{}", plan.channels.packed_as()).into(),
                 variant: variant as u32,
                 ..finish::offer(p, BLOCKED)
@@ -133,7 +126,7 @@ impl Family for Winograd {
     fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let Ok(plan) = Plan::chosen(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let rates = Rates { macs: word_rate::<S>(m), ..Rates::of::<S>(m) };
-        let spilt = if plan.scratch() > 2 * m.l2 { 4.0 * (plan.scratch() * plan.grid.blocks()) as f64 } else { 0.0 };
+        let spilt = stages::spilt(&plan.grid, plan.scratch(), m);
         tiled::cost(p, o, m, &plan.grid, rates, CYCLES, 0.0, spilt)
     }
 

@@ -15,7 +15,7 @@ fn double(g: [i32; TAPS]) -> [i32; N] {
 pub fn pack(plan: &Plan, w: &Tensor) -> Result<AlignedBuf, AllocError> {
     let grid = &plan.grid;
     let (bytes, signed, depth) = (w.bytes(), w.dtype() == DType::I8, grid.depth());
-    let mut data = AlignedBuf::zeroed(super::packed_bytes(grid))?;
+    let mut data = AlignedBuf::zeroed(plan.packed_bytes)?;
     let packed: &mut [i16] = bytemuck::cast_slice_mut(data.as_mut_slice());
     for output in 0..grid.outputs {
         let (panel, column) = (output / PANEL, output % PANEL);
