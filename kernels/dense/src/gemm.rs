@@ -41,6 +41,7 @@ pub fn panel<'a>(
         step,
         offsets: &[],
         k: depth,
+        beside: 0,
         init: epilogue.init(columns.first),
         place: Place { channel: columns.first, lanes: columns.lanes, columns: [columns.first, columns.first + LANES] },
         finish,
@@ -76,8 +77,17 @@ pub unsafe fn product<'a, S: Simd>(
                 y[i] = rows.y.add((from + i) * rows.stride);
             }
         }
-        for p in 0..count {
-            let (vectors, panel) = panels(p);
+        let mut p = 0;
+        while p < count {
+            let (mut vectors, mut panel) = panels(p);
+            p += 1;
+            if S::WIDE && p < count {
+                let (more, next) = panels(p);
+                if tile::abreast::<S>(vectors, more) {
+                    (vectors, panel) = (4, panel.with(&next));
+                    p += 1;
+                }
+            }
             // SAFETY: the caller's promise.
             unsafe { tile::product(s, vectors, &panel, &x[..n], &y[..n]) }
         }

@@ -116,6 +116,7 @@ impl Task for Run<'_> {
                 step: 0,
                 offsets: &[],
                 k: 0,
+                beside: 0,
                 init: epilogue.init(first),
                 place: Place { channel: first, lanes, columns: [first, first + LANES] },
                 finish,

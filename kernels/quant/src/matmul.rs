@@ -276,6 +276,7 @@ impl<E: Simd> Task for Multiply<'_, E> {
                 let panel = Panel {
                     // Panels before this one are of as many columns as come before its own.
                     weights: right[c.first * depth..][..c.width() * depth].as_ptr().cast(),
+                    beside: 0,
                     offsets: &engine.offsets,
                     init: INIT.as_ptr(),
                     place: Place { channel: c.first, lanes: c.lanes, first: c.first, step: LANES },

@@ -22,6 +22,8 @@ pub struct Product {
     layout: Layout,
     /// For each row the bytes from a pixel's first to the four that it multiplies.
     offsets: Vec<usize>,
+    /// For each panel but the last whether it and the next have two vectors each and rows of the same sources.
+    alike: Vec<bool>,
     /// Where the sums of each column start from.
     init: Vec<i32>,
     epilogue: Epilogue,
@@ -53,9 +55,12 @@ impl Product {
         let wrong = || KernelError::Problem("the weights were packed for another problem".into());
         let layout = Layout::read(packed.data.as_slice(), &widths).ok_or_else(wrong)?;
         let offsets = layout.sources.iter().map(|&s| offset(s)).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+        let rows = |i: usize| &offsets[layout.panels[i].rows.clone()];
+        let alike = |i: usize| columns[i..i + 2].iter().all(|c| c.vectors == 2) && rows(i) == rows(i + 1);
+        let alike = (1..columns.len()).map(|i| alike(i - 1)).collect();
         let epilogue = Epilogue::new(p, &channels.products(x), padded)?;
         let init = layout.sums.iter().map(|s| -zero * s).collect();
-        Ok(Product { columns, layout, offsets, init, epilogue, packed })
+        Ok(Product { columns, layout, offsets, alike, init, epilogue, packed })
     }
 
     /// Bytes of weights that a pixel is multiplied by.
@@ -110,24 +115,31 @@ impl Run<'_> {
         step: usize,
     ) {
         let product = self.product;
-        for i in panels.clone() {
+        let panel = |i: usize| {
             let (c, rows) = (&product.columns[i], &product.layout.panels[i]);
-            let panel = Panel {
-                weights: product.packed.data.as_slice()[rows.weights.clone()].as_ptr().cast(),
+            debug_assert_eq!(rows.weights.len(), rows.rows.len() * c.width() * QUAD);
+            Panel {
+                weights: product.packed.data.as_slice()[rows.weights.start..].as_ptr().cast(),
+                beside: 0,
                 offsets: &product.offsets[rows.rows.clone()],
-                init: product.init[c.first..][..c.width()].as_ptr(),
+                init: product.init[c.first..].as_ptr(),
                 place: Place { channel: c.first, lanes: c.lanes, first: c.first / LANES * step, step },
                 finish: &self.finish,
-            };
-            debug_assert_eq!(rows.weights.len(), rows.rows.len() * c.width() * QUAD);
+            }
+        };
+        let mut i = panels.start;
+        while i < panels.end {
+            let (vectors, two) = (product.columns[i].vectors, S::WIDE && i + 1 < panels.end && product.alike[i]);
             // SAFETY: the caller's promise; rows are as wide as the panel.
             unsafe {
-                match c.vectors {
-                    3 => tile::pixels::<S, 3, KIND>(s, &panel, x, y),
-                    2 => tile::pixels::<S, 2, KIND>(s, &panel, x, y),
-                    _ => tile::pixels::<S, 1, KIND>(s, &panel, x, y),
+                match vectors {
+                    _ if S::WIDE && two => tile::pixels::<S, 4, KIND>(s, &panel(i).with(&panel(i + 1)), x, y),
+                    3 => tile::pixels::<S, 3, KIND>(s, &panel(i), x, y),
+                    2 => tile::pixels::<S, 2, KIND>(s, &panel(i), x, y),
+                    _ => tile::pixels::<S, 1, KIND>(s, &panel(i), x, y),
                 }
             }
+            i += if two { 2 } else { 1 };
         }
     }
 }

@@ -15,6 +15,8 @@ pub const WORDS: u8 = 2;
 pub struct Panel<'a> {
     /// Rows of `vectors * 32` bytes.
     pub weights: *const i8,
+    /// Bytes from the weights to those of a panel of two vectors that goes along with this one, for four.
+    pub beside: usize,
     /// For each row the bytes from a pixel's first to the four that it multiplies.
     pub offsets: &'a [usize],
     /// Where sums start from, one for each column.
@@ -24,19 +26,29 @@ pub struct Panel<'a> {
     pub finish: &'a Finish<'a>,
 }
 
+impl Panel<'_> {
+    /// This panel of two vectors and `next`, whose columns follow and which has rows of the same sources.
+    #[inline(always)]
+    pub fn with(self, next: &Panel<'_>) -> Self {
+        let beside = next.weights.addr() - self.weights.addr();
+        let lanes = self.place.lanes + next.place.lanes;
+        Panel { beside, place: Place { lanes, ..self.place }, ..self }
+    }
+}
+
 /// Pixels of the largest tile for so many vectors.
 const fn most<S: Simd>(vectors: usize) -> usize {
     let sizes = match S::ISA {
         // A sum waits some five cycles for the one before it while two begin in each: ten or more keep that busy.
-        Isa::AvxVnni => [12, 6, 4],
+        Isa::AvxVnni => [12, 6, 4, 1],
         // The same, with two vectors in one register and twice the registers.
-        Isa::Avx512Vnni => [12, 12, 8],
+        Isa::Avx512Vnni => [12, 12, 8, 8],
         // 24 of 32 registers: two for eight sums, or four where products are widened.
-        Isa::DotProd | Isa::I8mm => [12, 6, 4],
-        Isa::Neon => [6, 3, 2],
-        _ => [8, 4, 3],
+        Isa::DotProd | Isa::I8mm => [12, 6, 4, 1],
+        Isa::Neon => [6, 3, 2, 1],
+        _ => [8, 4, 3, 1],
     };
-    sizes[if vectors < 3 { vectors - 1 } else { 2 }]
+    sizes[if vectors < 4 { vectors - 1 } else { 3 }]
 }
 
 /// Computes pixels that begin at `x` and are stored at `y`, bytes from the output's first element.
@@ -73,25 +85,27 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
     }
     /// Starts of sums that a tile does not have.
     const NONE: [i32; 2 * LANES] = [0; 2 * LANES];
-    let (p, paired, single) = (s.pair(), NV >= 2, NV % 2 == 1);
+    let (p, paired, single, both) = (s.pair(), NV >= 2, NV % 2 == 1, NV == 4);
     // SAFETY: the caller's promise; weights and starts are there for all columns of a panel.
     unsafe {
         let mut from = [x[0]; PX];
         from.copy_from_slice(x);
-        // Columns by two vectors at once, which some instructions have in one register, and an odd vector.
+        // Columns by two vectors at once, which some instructions have in one register, those of a second panel, and an
+        // odd vector.
         let odd = if single { panel.init.add(NV / 2 * 2 * LANES) } else { NONE.as_ptr() };
         let mut pairs = [p.load_sums(if paired { panel.init } else { NONE.as_ptr() }); PX];
+        let mut second = [p.load_sums(if both { panel.init.add(2 * LANES) } else { NONE.as_ptr() }); PX];
         let mut singles = [s.load_sums(odd); PX];
-        let mut w = panel.weights;
+        let (mut w, beside) = (panel.weights, panel.beside);
         for &offset in panel.offsets {
             for i in 0..PX {
                 let x = from[i].add(offset);
                 if paired {
                     let quad = if KIND == TURNED { p.quad::<true>(x) } else { p.quad::<false>(x) };
-                    pairs[i] = match KIND {
-                        WORDS => p.dot_words(pairs[i], quad, w.cast()),
-                        _ => p.dot(pairs[i], quad, w),
-                    };
+                    pairs[i] = dot_pair::<S, KIND>(s, pairs[i], quad, w);
+                    if both {
+                        second[i] = dot_pair::<S, KIND>(s, second[i], quad, w.add(beside));
+                    }
                     if single {
                         singles[i] = dot::<S, KIND>(s, singles[i], p.half(quad), w.add(8 * LANES));
                     }
@@ -100,18 +114,41 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
                     singles[i] = dot::<S, KIND>(s, singles[i], quad, w);
                 }
             }
-            w = w.add(NV * 4 * LANES);
+            w = w.add(if both { 2 } else { NV } * 4 * LANES);
         }
         let mut sums = [[singles[0]; NV]; PX];
         for i in 0..PX {
             if paired {
                 sums[i][..2].copy_from_slice(&p.sums(pairs[i]));
             }
+            if both {
+                sums[i][2..].copy_from_slice(&p.sums(second[i]));
+            }
             if single {
                 sums[i][NV - 1] = singles[i];
             }
         }
         panel.finish.store_sums::<S, PX, NV>(s, &panel.place, sums, y);
+    }
+}
+
+/// As [`dot`], with those of sixteen columns.
+///
+/// # Safety
+/// As for [`paring_simd::PairBytes::dot`].
+#[inline(always)]
+unsafe fn dot_pair<S: Simd, const KIND: u8>(
+    s: S,
+    sums: <S::Pair as PairBytes<S>>::I,
+    x: <S::Pair as PairBytes<S>>::Quad,
+    w: *const i8,
+) -> <S::Pair as PairBytes<S>>::I {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match KIND {
+            WORDS => s.pair().dot_words(sums, x, w.cast()),
+            _ => s.pair().dot(sums, x, w),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     cursor::Cursor,
     geometry::Geometry,
     halo::Halo,
-    lower::{Lowered, Walk, Work},
+    lower::{Lowered, PhasePanel, Walk, Work},
 };
 use crate::{
     epilogue::{Epilogue, Finish, Place},
@@ -129,28 +129,41 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
             let n = left.min(each);
             cursor.fill(self.shared.x, &mut x[..n], &mut y[..n], |at| self.shared.y.wrapping_add(at));
             let panels = &phase.panels[self.work.panels.clone()];
-            for (i, p) in panels.iter().enumerate() {
+            let panel = |i: usize| {
+                let p: &PhasePanel = &panels[i];
                 let next = panels.get(i + 1).unwrap_or(&panels[0]);
                 let first = p.columns.first / LANES * plane;
-                let panel = Panel {
+                Panel {
                     weights: self.shared.weights[p.weights..].as_ptr(),
                     ahead: self.shared.weights[next.weights..].as_ptr(),
                     step: p.columns.width(),
                     offsets: &lowered.offsets[p.offsets.clone()],
                     k: 0,
+                    beside: 0,
                     init: self.shared.epilogue.init(p.columns.first),
                     place: Place { channel: p.columns.first, lanes: p.columns.lanes, columns: [first, first + plane] },
                     finish: self.shared.finish,
-                };
+                }
+            };
+            let mut i = 0;
+            while i < panels.len() {
+                let vectors = panels[i].columns.vectors;
+                let two = panels.get(i + 1).is_some_and(|next| {
+                    tile::abreast::<S>(vectors, next.columns.vectors) && panels[i].offsets == next.offsets
+                });
                 // SAFETY: the view was laid out so that every pixel reads within it at every offset; pixels and
                 // channels of the output are those of its layout, and no other task has them.
                 unsafe {
-                    match p.columns.vectors {
-                        3 => tile::rows::<S, 3, WALK>(s, &panel, &x[..n], &y[..n]),
-                        2 => tile::rows::<S, 2, WALK>(s, &panel, &x[..n], &y[..n]),
-                        _ => tile::rows::<S, 1, WALK>(s, &panel, &x[..n], &y[..n]),
+                    match vectors {
+                        _ if S::WIDE && two => {
+                            tile::rows::<S, 4, WALK>(s, &panel(i).with(&panel(i + 1)), &x[..n], &y[..n]);
+                        }
+                        3 => tile::rows::<S, 3, WALK>(s, &panel(i), &x[..n], &y[..n]),
+                        2 => tile::rows::<S, 2, WALK>(s, &panel(i), &x[..n], &y[..n]),
+                        _ => tile::rows::<S, 1, WALK>(s, &panel(i), &x[..n], &y[..n]),
                     }
                 }
+                i += if two { 2 } else { 1 };
             }
             left -= n;
         }

@@ -198,6 +198,7 @@ impl BandTask<'_> {
             step: LANES,
             offsets: &[],
             k: 0,
+            beside: 0,
             init: run.epilogue.init(block * LANES),
             place: Place { channel: block * LANES, lanes: (e.outputs - block * LANES).min(LANES), columns: [0, LANES] },
             finish: run.finish,

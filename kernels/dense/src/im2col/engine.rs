@@ -120,6 +120,7 @@ impl Task for Run<'_> {
                 step: PANEL,
                 offsets: &[],
                 k: sum,
+                beside: 0,
                 init: epilogue.init(0),
                 place: Place { channel: 0, lanes, columns: [first, first + LANES] },
                 finish,

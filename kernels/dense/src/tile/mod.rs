@@ -3,7 +3,8 @@
 //! The common tile is 6 x 16: twelve accumulators, two vectors of weights and one broadcast make fifteen live vectors;
 //! with sixteen, LLVM spills. Remainders of eight channels take tiles of 3 x 24 (nine chains of sums still hide the
 //! latency of the multiply-add) or, alone, 8 x 8, which is bound by its loads. Where sixteen columns are one register, the
-//! common tile has twelve rows.
+//! common tile is 7 x 32, of two panels: against one, every multiply-add would load a number of its own, and there are no
+//! more ports for loads than for those.
 //!
 //! Rows are pointers, and the summed index runs through offsets shared by all rows, so that one kernel covers pointwise
 //! and spatial convolution, strides, dilation, channel selection and matrix products without rearranging the input.
@@ -21,8 +22,8 @@ use sum::sum;
 
 /// Most rows of a tile.
 pub const ROWS: usize = 12;
-/// Most vectors of columns.
-pub const VECTORS: usize = 3;
+/// Most vectors of columns: those of two panels of two.
+pub const VECTORS: usize = 4;
 /// Rows come in multiples of this where there is a choice.
 pub const STEP: usize = 6;
 
@@ -54,6 +55,8 @@ pub struct Panel<'a> {
     pub offsets: &'a [usize],
     /// Length of the sum, for [`CONTIGUOUS`].
     pub k: usize,
+    /// Elements from the weights to those of the panel that goes along with it, where there is one.
+    pub beside: usize,
     /// What accumulators start from: one entry per column.
     pub init: *const f32,
     /// Its columns in the output.
@@ -62,7 +65,25 @@ pub struct Panel<'a> {
     pub finish: &'a Finish<'a>,
 }
 
+/// Elements in a row of the weights of one panel, where tiles have so many vectors.
+const fn width(vectors: usize) -> usize {
+    if vectors > 3 { 2 * LANES } else { vectors * LANES }
+}
+
+/// Whether two panels of so many vectors are to go together.
+pub const fn abreast<S: Simd>(vectors: usize, next: usize) -> bool {
+    S::WIDE && vectors == 2 && next == 2
+}
+
 impl Panel<'_> {
+    /// This panel and `next`, whose columns follow, together: four vectors. Both read the same rows.
+    #[inline(always)]
+    pub fn with(self, next: &Panel<'_>) -> Self {
+        let lanes = self.place.lanes + next.place.lanes;
+        let beside = (next.weights.addr() - self.weights.addr()) / size_of::<f32>();
+        Panel { beside, ahead: next.ahead, place: Place { lanes, ..self.place }, ..self }
+    }
+
     /// Where tile `t` of `tiles` begins to fetch what is wanted next. A panel is read from the cache by all tiles but
     /// the first, which would wait for memory if nobody had asked for it before.
     #[inline(always)]
@@ -77,8 +98,11 @@ const fn height<S: Simd, const NV: usize>() -> usize {
     // Two of the sixteen SSE registers make one vector.
     let narrow = cfg!(target_arch = "x86_64") && matches!(S::ISA, Isa::Portable);
     match (NV, narrow) {
-        (2, false) if S::WIDE => 12,
         (1, false) => 8,
+        // More than these, and LLVM runs out of registers for rows or sums.
+        (2, false) if S::WIDE => 12,
+        (4, false) if S::WIDE => 7,
+        (3, false) if S::WIDE => 6,
         (2, false) => 6,
         (_, false) => 3,
         (1, true) => 4,
@@ -130,7 +154,8 @@ pub unsafe fn rows<S: Simd, const NV: usize, const WALK: u8>(
 pub unsafe fn product<S: Simd>(s: S, vectors: usize, panel: &Panel<'_>, x: &[*const f32], y: &[*mut f32]) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (vectors, panel.step == vectors * LANES) {
+        match (vectors, panel.step == width(vectors)) {
+            (4, true) if S::WIDE => rows::<S, 4, CONTIGUOUS>(s, panel, x, y),
             (3, true) => rows::<S, 3, CONTIGUOUS>(s, panel, x, y),
             (2, true) => rows::<S, 2, CONTIGUOUS>(s, panel, x, y),
             (_, true) => rows::<S, 1, CONTIGUOUS>(s, panel, x, y),
@@ -159,7 +184,8 @@ pub unsafe fn plain<S: Simd>(
 ) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (vectors, panel.step == vectors * LANES) {
+        match (vectors, panel.step == width(vectors)) {
+            (4, _) if S::WIDE => plain_rows::<S, 4, CONTIGUOUS>(s, panel, x, x_step, y, y_step, rows),
             (2, _) => plain_rows::<S, 2, CONTIGUOUS>(s, panel, x, x_step, y, y_step, rows),
             (_, true) => plain_rows::<S, 1, CONTIGUOUS>(s, panel, x, x_step, y, y_step, rows),
             (_, false) => plain_rows::<S, 1, STRIDED>(s, panel, x, x_step, y, y_step, rows),

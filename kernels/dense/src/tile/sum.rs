@@ -2,8 +2,8 @@
 
 use super::{
     BLOCKS, CHANNELS, CHUNK, LINE, Panel, STRIDED,
-    columns::{Columns, Narrow, Wide},
-    height,
+    columns::{Columns, Narrow, Wide, Wider},
+    height, width,
 };
 use paring_simd::{LANES, Simd};
 
@@ -20,7 +20,9 @@ pub unsafe fn sum<S: Simd, const PX: usize, const NV: usize, const WALK: u8>(
 ) -> [[S::V; NV]; PX] {
     // SAFETY: the caller's promise.
     unsafe {
-        if const { S::WIDE && NV == 2 } {
+        if const { S::WIDE && NV > 2 } {
+            sum_of::<S, Wider, PX, NV, WALK>(s, panel, x, ahead)
+        } else if const { S::WIDE && NV == 2 } {
             sum_of::<S, Wide, PX, NV, WALK>(s, panel, x, ahead)
         } else {
             sum_of::<S, Narrow, PX, NV, WALK>(s, panel, x, ahead)
@@ -40,24 +42,25 @@ unsafe fn sum_of<S: Simd, C: Columns<S, NV>, const PX: usize, const NV: usize, c
     mut ahead: *const f32,
 ) -> [[S::V; NV]; PX] {
     // Few accumulators wait for each other: then odd terms go to a second set.
-    let few = match NV {
-        1 => PX <= 5,
-        2 => PX <= 3,
+    let few = match (NV, S::WIDE) {
+        (1, _) => PX <= 5,
+        (2, true) => PX <= 7,
+        (2, false) | (_, true) => PX <= 3,
         _ => PX == 1,
     };
     let split = few && height::<S, 2>() > 2;
     let mut odd = [C::zero(s); PX];
-    // SAFETY: one entry per column.
-    let mut even = [unsafe { C::load(s, panel.init) }; PX];
+    // SAFETY: one entry per column, in the order of the columns.
+    let mut even = [unsafe { C::load(s, panel.init, 2 * LANES) }; PX];
     // A constant, lest address arithmetic take the registers that the sums need.
-    let step = if WALK == STRIDED { panel.step } else { NV * LANES };
-    let mut w = panel.weights;
+    let step = if WALK == STRIDED { panel.step } else { width(NV) };
+    let (mut w, beside) = (panel.weights, panel.beside);
 
     macro_rules! product {
         ($sums:ident, $w:expr, $at:expr) => {
             // SAFETY: the caller promises that rows are readable at all offsets and weights for all rows.
             unsafe {
-                let b = C::load(s, $w);
+                let b = C::load(s, $w, beside);
                 for i in 0..PX {
                     $sums[i] = C::mul_add(s, x[i].byte_add($at), b, $sums[i]);
                 }

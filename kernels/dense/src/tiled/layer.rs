@@ -75,6 +75,7 @@ impl Run<'_> {
             step: 0,
             offsets: &[],
             k: 0,
+            beside: 0,
             init,
             place: Place { channel, lanes, columns: [0, LANES] },
             finish: &self.finish,
@@ -99,25 +100,39 @@ impl Run<'_> {
         let grid = self.grid();
         let (each, weights) = (grid.inputs * PANEL, self.layer.weights.elements::<f32>());
         for plane in planes {
-            for panel in panels.clone() {
-                let weights = weights[grid.weights_at(plane, panel, 0)..][..each].as_ptr();
+            let panel = |panel: usize| {
+                let weights = weights[grid.weights_at(plane, panel, 0)..].as_ptr();
                 let channel = panel * PANEL;
                 let lanes = PANEL.min(grid.width() - channel);
-                let panel = Panel {
+                Panel {
                     weights,
                     ahead: weights.wrapping_add(each),
                     step: PANEL,
                     offsets: &[],
                     k: grid.inputs,
+                    beside: 0,
                     init: self.layer.nothing.init(channel),
                     place: Place { channel, lanes, columns: [0, LANES] },
                     finish: &self.nothing,
-                };
+                }
+            };
+            let vectors = |panel: &Panel<'_>| panel.place.lanes / LANES;
+            let mut at = panels.start;
+            while at < panels.end {
+                let mut these = panel(at);
+                if S::WIDE && at + 1 < panels.end {
+                    let next = panel(at + 1);
+                    if tile::abreast::<S>(vectors(&these), vectors(&next)) {
+                        these = these.with(&next);
+                    }
+                }
                 // SAFETY: rows of `depth` inputs and of `width` products, of which these columns exist.
                 unsafe {
                     let v = v.add(plane * grid.input_step());
-                    let products = products.add(plane * grid.product_step() + channel);
-                    tile::plain(s, lanes / LANES, &panel, v, grid.depth(), products, grid.width(), tiles);
+                    let products = products.add(plane * grid.product_step() + at * PANEL);
+                    let width = vectors(&these);
+                    tile::plain(s, width, &these, v, grid.depth(), products, grid.width(), tiles);
+                    at += width.div_ceil(2);
                 }
             }
         }
