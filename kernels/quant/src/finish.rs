@@ -23,6 +23,9 @@ struct Residual {
     bytes: Option<Bytes>,
 }
 
+/// Most vectors of columns in a tile.
+pub const VECTORS: usize = 4;
+
 /// Columns that panels of any width can read.
 const PADDING: usize = 3 * LANES;
 
@@ -298,7 +301,7 @@ impl Finish<'_> {
             return;
         }
         for i in 0..PX {
-            let mut row = [0.0; 3 * LANES];
+            let mut row = [0.0; VECTORS * LANES];
             for h in 0..NV {
                 // SAFETY: within the row.
                 unsafe { s.store(row.as_mut_ptr().add(h * LANES), values[i][h]) };

@@ -60,6 +60,11 @@ fn convolutions(m: &mut Maker) {
     convolution(m, vec![2, 32, 14, 14], 32, conv(3, 1, 1, around(1), 1));
     convolution(m, vec![1, 8, 17, 15], 16, conv(3, 1, 1, Padding::none(2), 1));
     convolution(m, vec![1, 16, 13, 25], 19, conv(5, 1, 1, around(2), 1));
+    // Several panels, the last of them not full.
+    for inputs in [3, 16] {
+        let x = m.rng.images(inputs);
+        convolution(m, x, 60, conv(3, 2, 1, around(1), 1));
+    }
     for padding in [Padding::SameUpper, Padding::SameLower] {
         let x = m.rng.images(8);
         convolution(m, x, 11, conv(3, 2, 1, padding, 1));

@@ -130,6 +130,7 @@ fn convolutions(m: &mut Maker) {
         (3, 16, 3, 2, 1, 1),
         (8, 24, 1, 1, 1, 1),
         (20, 40, 1, 1, 1, 1),
+        (8, 60, 3, 1, 1, 1),
         (16, 11, 3, 1, 1, 1),
         (5, 8, 5, 2, 1, 1),
         (16, 16, 3, 1, 2, 1),
@@ -176,7 +177,7 @@ fn convolution_of(m: &mut Maker, x: Vec<usize>, outputs: usize, a: ConvAttrs) {
 
 fn products(m: &mut Maker) {
     for (rows, depth, columns, transposed) in
-        [(1, 64, 24, true), (3, 37, 10, true), (5, 16, 21, false), (50, 30, 33, false)]
+        [(1, 64, 24, true), (3, 37, 10, true), (5, 16, 21, false), (50, 30, 33, false), (9, 24, 60, true)]
     {
         let op = Op::Dense(DenseAttrs { transposed });
         let w = if transposed { [columns, depth] } else { [depth, columns] };
