@@ -90,7 +90,7 @@ impl Graph {
         match &node.op {
             Op::Conv(_) => per_output(count(&self.type_before_pooling(node)?)?, known(node.input(1))?.get(1..)?),
             Op::ConvTranspose(_) => per_output(count(ty(node.input(0))?)?, known(node.input(1))?.get(1..)?),
-            Op::Dense(_) | Op::MatMul => {
+            Op::Dense(_) | Op::MatMul | Op::MatMulInteger => {
                 let depth = ty(node.input(0))?.shape.as_ref()?.last().and_then(Dim::known)?;
                 per_output(count(ty(node.output(0))?)?, &[depth])
             }

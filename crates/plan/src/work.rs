@@ -28,7 +28,7 @@ fn macs(p: &Problem) -> Option<u64> {
     Some(match &p.op {
         Op::Conv(_) => len(y).saturating_mul(per_output(w?.shape.get(1..)?)),
         Op::ConvTranspose(_) => len(x).saturating_mul(per_output(w?.shape.get(1..)?)),
-        Op::Dense(_) | Op::MatMul => len(y).saturating_mul(*x.shape.last()? as u64),
+        Op::Dense(_) | Op::MatMul | Op::MatMulInteger => len(y).saturating_mul(*x.shape.last()? as u64),
         _ => 0,
     })
 }

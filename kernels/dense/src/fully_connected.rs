@@ -54,7 +54,11 @@ impl Extent {
     /// # Errors
     /// [`Reject`] where it is no product with a constant matrix.
     pub fn of_any(p: &Problem) -> Result<Extent, Reject> {
-        let Op::Dense(a) = &p.op else { return Err(Reject::because("not a product with a constant matrix")) };
+        let transposed = match &p.op {
+            Op::Dense(a) => a.transposed,
+            Op::MatMulInteger => false,
+            _ => return Err(Reject::because("not a product with a constant matrix")),
+        };
         let missing = || Reject::because("an operand is missing");
         let (x, w) = (p.input(0).ok_or_else(missing)?, p.input(1).ok_or_else(missing)?);
         let y = p.output(0).ok_or_else(missing)?;
@@ -63,7 +67,7 @@ impl Extent {
         }
         let contradiction = || Reject::because("the operands' shapes contradict each other");
         let &[first, second] = w.shape.as_slice() else { return Err(contradiction()) };
-        let (depth, columns) = if a.transposed { (second, first) } else { (first, second) };
+        let (depth, columns) = if transposed { (second, first) } else { (first, second) };
         let sizes = [x.len(), w.len(), y.len()];
         if sizes.iter().any(|&n| n == 0 || n > isize::MAX as usize / 64) {
             return Err(Reject::because("an operand is empty"));
@@ -72,7 +76,7 @@ impl Extent {
         if x.shape.last() != Some(&depth) || y.shape.last() != Some(&columns) || rows * columns != y.len() {
             return Err(contradiction());
         }
-        Ok(Extent { rows, depth, columns, transposed: a.transposed })
+        Ok(Extent { rows, depth, columns, transposed })
     }
 
     fn packed(&self, panels: &[Columns]) -> usize {

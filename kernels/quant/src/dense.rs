@@ -3,6 +3,7 @@
 use crate::{
     family::{Family, rate},
     finish,
+    late::{Late, operands},
     operand::{Bytes, Channels, integer},
     product::{BLOCK, Product, Run, Work},
     rows::{Count, QUAD, Room, Rows},
@@ -30,18 +31,18 @@ struct Plan {
     panels: Vec<Columns>,
     x: Bytes,
     channels: Channels,
+    late: Option<Late>,
 }
 
 impl Plan {
     fn of(p: &Problem) -> Result<Plan, Reject> {
         let extent = Extent::of_any(p)?;
-        let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
-        let (x, channels) = (Bytes::of(x)?, Channels::of(w, usize::from(!extent.transposed))?);
+        let (x, channels, late) = operands(p, usize::from(!extent.transposed))?;
         finish::servable(p, extent.columns)?;
-        if extent.depth > MOST_TERMS {
+        if late.is_none() && extent.depth > MOST_TERMS {
             return Err(Reject::because("the sum is too long for 32 bits"));
         }
-        Ok(Plan { panels: columns(extent.columns, 1), extent, x, channels })
+        Ok(Plan { panels: columns(extent.columns, 1), extent, x, channels, late })
     }
 
     /// Weights of a panel at [four of the sum][column][one of the four].
@@ -98,6 +99,11 @@ impl Plan {
     fn copied(&self) -> usize {
         if self.stride() == self.extent.depth { 0 } else { self.extent.rows * self.stride() }
     }
+
+    /// Bytes of what is known only while running, and of the copy after it.
+    fn scratch(&self) -> [usize; 2] {
+        [self.late.as_ref().map_or(0, Late::scratch), self.copied()]
+    }
 }
 
 impl Family for Dense {
@@ -105,12 +111,14 @@ impl Family for Dense {
         let (plan, room) = (Plan::of(p)?, Room::of::<S>());
         let bytes = plan.packed_bytes(p, room).ok_or("the matrix is not constant")?;
         let order = if plan.extent.transposed { "nk" } else { "kn" };
+        let offer = finish::offer(p, Layout::Plain);
         out.push(Offer {
-            scratch: Scratch { shared: plan.copied(), per_worker: 0 },
+            inputs: plan.late.as_ref().map_or(offer.inputs.clone(), |late| late.inputs(&offer)),
+            scratch: Scratch { shared: plan.scratch().iter().sum(), per_worker: 0 },
             packed_bytes: bytes,
             packed_format: format!("dense-{}-{order}{}", room.name(), plan.channels.packed_as()).into(),
             variant: room as u32,
-            ..finish::offer(p, Layout::Plain)
+            ..offer
         });
         Ok(())
     }
@@ -159,16 +167,20 @@ impl<S: Simd> Prepared for Engine<S> {
         let input = cx.input::<u8>(0);
         assert!(input.len() >= rows * depth);
         let mut x = input.as_ptr();
-        if self.plan.copied() > 0 {
-            // SAFETY: the only slice of the scratch.
-            let copy = unsafe { cx.scratch::<u8>().slice(0, self.plan.copied()) };
+        let (scratch, [late, copied]) = (cx.scratch::<u8>(), self.plan.scratch());
+        // SAFETY: the only slice of this part of the scratch.
+        let values = unsafe { scratch.slice(0, late) };
+        let late = self.plan.late.as_ref().map(|l| l.values(cx, l.zero(cx), &self.product, values));
+        if copied > 0 {
+            // SAFETY: the only slice of the rest.
+            let copy = unsafe { scratch.slice(self.plan.scratch()[0], copied) };
             for (to, from) in copy.chunks_exact_mut(stride).zip(input.chunks_exact(depth)) {
                 to[..depth].copy_from_slice(from);
                 to[depth..].fill(0);
             }
             x = copy.as_ptr();
         }
-        let run = self.product.bind(cx, x, rows * columns);
+        let run = self.product.bind(cx, x, rows * columns, late);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
             match self.plan.x.turned::<S>() {

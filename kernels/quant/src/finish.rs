@@ -29,6 +29,11 @@ pub const VECTORS: usize = 4;
 /// Columns that panels of any width can read.
 const PADDING: usize = 3 * LANES;
 
+/// Elements of a vector of one for each of so many columns.
+pub fn width(channels: usize) -> usize {
+    channels.next_multiple_of(LANES) + PADDING
+}
+
 /// The epilogue of one problem, from sums of products of bytes on.
 #[derive(Clone, Debug)]
 pub struct Epilogue {
@@ -41,6 +46,8 @@ pub struct Epilogue {
     /// The same in integers, where results are bytes and surely small enough before they are bounded.
     narrow: Option<Narrow>,
     out: Option<Bytes>,
+    /// Whether results are the sums themselves, in `i32`.
+    sums: bool,
     /// Whether rows of the output have room for whole vectors, the lanes that do not exist being zero.
     padded: bool,
 }
@@ -51,6 +58,7 @@ pub fn servable(p: &Problem, channels: usize) -> Result<(), Reject> {
     match y.quant {
         Some(_) => drop(Bytes::of(y)?),
         None if y.dtype == DType::F32 => {}
+        None if y.dtype == DType::I32 && p.epilogue.is_empty() => {}
         None => return Err(Reject::from(format!("the output is neither quantised nor f32 but {}", y.dtype))),
     }
     for step in &p.epilogue {
@@ -113,7 +121,7 @@ impl Epilogue {
     pub fn of_sums_below(most: f32, p: &Problem, scale: &[f32], padded: bool) -> Result<Epilogue, KernelError> {
         let channels = scale.len();
         servable(p, channels).map_err(|r| KernelError::Problem(r.to_string()))?;
-        let width = channels.next_multiple_of(LANES) + PADDING;
+        let width = width(channels);
         let pad = |mut v: Vec<f32>| {
             v.resize(width, 0.0);
             v
@@ -128,6 +136,7 @@ impl Epilogue {
             steps: vec![],
             clamp: None,
             narrow: None,
+            sums: p.output(0).is_some_and(|y| y.dtype == DType::I32),
             out: p.output(0).filter(|y| y.quant.is_some()).map(Bytes::of).transpose().ok().flatten(),
             padded,
         };
@@ -187,7 +196,16 @@ impl Epilogue {
     }
 
     /// Binds the operands of a run, with the output's first byte and length in bytes.
-    pub fn bind<'a>(&'a self, cx: &RunCx<'a>, y: *mut u8, len: usize) -> Finish<'a> {
+    pub fn bind<'a>(&'a self, cx: &RunCx<'_>, y: *mut u8, len: usize) -> Finish<'a> {
+        self.bind_scaled(&self.scale, cx, y, len)
+    }
+
+    /// As [`Epilogue::bind`], where sums stand for other numbers than those that it was made for: each `scale` times as
+    /// much, a vector of [`width`].
+    ///
+    /// # Panics
+    /// Where results are quantised, for then scales are in their units.
+    pub fn bind_scaled<'a>(&'a self, scale: &'a [f32], cx: &RunCx<'_>, y: *mut u8, len: usize) -> Finish<'a> {
         let elements = len / self.size();
         let mut residuals = [core::ptr::null::<u8>(); MOST];
         let inputs = self.steps.iter().filter_map(|s| if let Step::Residual(r) = s { Some(r) } else { None });
@@ -197,7 +215,7 @@ impl Epilogue {
             assert!(bytes.len() >= elements * size, "a residual is too short");
             *to = bytes.as_ptr();
         }
-        Finish { epilogue: self, y, elements, residuals }
+        Finish { epilogue: self, scale, y, elements, residuals }
     }
 }
 
@@ -219,6 +237,8 @@ pub struct Place {
 /// The epilogue of one run.
 pub struct Finish<'a> {
     epilogue: &'a Epilogue,
+    /// What a sum of a column stands for, before it is shifted.
+    scale: &'a [f32],
     y: *mut u8,
     elements: usize,
     residuals: [*const u8; MOST],
@@ -240,6 +260,10 @@ impl Finish<'_> {
         sums: [[S::I; NV]; PX],
         y: &[usize],
     ) {
+        if self.epilogue.sums {
+            // SAFETY: the caller's promise.
+            return unsafe { self.store_as_they_are(s, place, sums, y) };
+        }
         let mut values = [[s.splat(0.0); NV]; PX];
         for i in 0..PX {
             for h in 0..NV {
@@ -248,6 +272,37 @@ impl Finish<'_> {
         }
         // SAFETY: the caller's promise.
         unsafe { self.store(s, place, values, y) }
+    }
+
+    /// # Safety
+    /// As for [`Finish::store_sums`].
+    #[inline(always)]
+    unsafe fn store_as_they_are<S: Simd, const PX: usize, const NV: usize>(
+        &self,
+        s: S,
+        place: &Place,
+        sums: [[S::I; NV]; PX],
+        y: &[usize],
+    ) {
+        for h in 0..NV {
+            let lanes = place.lanes.saturating_sub(h * LANES).min(LANES);
+            let room = if self.epilogue.padded { LANES } else { lanes };
+            for i in 0..PX {
+                let at = y[i] + place.first + h * place.step;
+                assert!(at + room <= self.elements);
+                // SAFETY: within the output; columns that do not exist have no weights, so their sums are zero.
+                unsafe {
+                    let to = self.y.cast::<i32>().add(at);
+                    if room == LANES {
+                        s.store_sums(to, sums[i][h]);
+                        continue;
+                    }
+                    let mut row = [0; LANES];
+                    s.store_sums(row.as_mut_ptr(), sums[i][h]);
+                    core::ptr::copy_nonoverlapping(row.as_ptr(), to, lanes);
+                }
+            }
+        }
     }
 
     /// As [`Finish::store_sums`], of sums that are numbers already.
@@ -265,9 +320,9 @@ impl Finish<'_> {
         let e = self.epilogue;
         for h in 0..NV {
             let at = place.channel + h * LANES;
-            assert!(at + LANES <= e.scale.len());
-            // SAFETY: just checked; shifts are as many.
-            let (scale, shift) = unsafe { (s.load(e.scale.as_ptr().add(at)), s.load(e.shift.as_ptr().add(at))) };
+            assert!(at + LANES <= self.scale.len() && at + LANES <= e.shift.len());
+            // SAFETY: just checked.
+            let (scale, shift) = unsafe { (s.load(self.scale.as_ptr().add(at)), s.load(e.shift.as_ptr().add(at))) };
             for i in 0..PX {
                 values[i][h] = s.mul_add(values[i][h], scale, shift);
             }

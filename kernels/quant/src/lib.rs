@@ -12,6 +12,7 @@ mod depthwise;
 pub mod family;
 mod finish;
 mod lanes;
+mod late;
 mod matmul;
 mod mean;
 mod operand;
@@ -66,7 +67,8 @@ kernels! {
         conv::Conv: "conv_bytes",
             "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
             ["Conv"];
-        dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time", ["Dense"];
+        dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time",
+            ["Dense", "MatMulInteger"];
         matmul::MatMul: "matmul_bytes", "Batched product of two matrices of bytes, made words first", ["MatMul"];
     }
     any_weights {

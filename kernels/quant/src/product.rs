@@ -3,6 +3,7 @@
 
 use crate::{
     finish::{Epilogue, Finish, Place},
+    late::Values,
     operand::{Bytes, Channels},
     rows::{Layout, QUAD},
     tile::{self, Panel},
@@ -59,7 +60,7 @@ impl Product {
         let alike = |i: usize| columns[i..i + 2].iter().all(|c| c.vectors == 2) && rows(i) == rows(i + 1);
         let alike = (1..columns.len()).map(|i| alike(i - 1)).collect();
         let epilogue = Epilogue::new(p, &channels.products(x), padded)?;
-        let init = layout.sums.iter().map(|s| -zero * s).collect();
+        let init = layout.sums.iter().map(|s| zero.wrapping_mul(*s).wrapping_neg()).collect();
         Ok(Product { columns, layout, offsets, alike, init, epilogue, packed })
     }
 
@@ -80,12 +81,25 @@ impl Product {
         (0..parts).flat_map(part).collect()
     }
 
-    /// Binds a run on inputs at `x` whose output has room for `elements`.
-    pub fn bind<'a, 'x: 'a>(&'a self, cx: &mut RunCx<'x>, x: *const u8, elements: usize) -> Run<'a> {
+    /// Where the sums of each column start from, if they are too large by `zero` more for each unit of weight.
+    pub fn starts(&self, zero: i32, to: &mut [i32]) {
+        for (to, (init, sum)) in to.iter_mut().zip(self.init.iter().zip(&self.layout.sums)) {
+            *to = init.wrapping_sub(zero.wrapping_mul(*sum));
+        }
+    }
+
+    /// Binds a run on inputs at `x` whose output has room for `elements`. `late`: what is known only now.
+    pub fn bind<'a>(&'a self, cx: &mut RunCx<'_>, x: *const u8, elements: usize, late: Option<Values<'a>>) -> Run<'a> {
         let output = cx.output::<u8>(0);
         let (y, len) = (output.as_mut_ptr(), output.len());
         assert!(len >= elements * self.epilogue.size());
-        Run { product: self, x, finish: self.epilogue.bind(cx, y, len) }
+        let Values { starts, scale } = late.unwrap_or(Values { starts: &self.init, scale: None });
+        let finish = match scale {
+            Some(scale) => self.epilogue.bind_scaled(scale, cx, y, len),
+            None => self.epilogue.bind(cx, y, len),
+        };
+        assert!(starts.len() >= self.init.len());
+        Run { product: self, x, init: starts, finish }
     }
 }
 
@@ -93,6 +107,8 @@ impl Product {
 pub struct Run<'a> {
     product: &'a Product,
     pub x: *const u8,
+    /// Where the sums of each column start from.
+    init: &'a [i32],
     finish: Finish<'a>,
 }
 
@@ -117,12 +133,14 @@ impl Run<'_> {
         let product = self.product;
         let panel = |i: usize| {
             let (c, rows) = (&product.columns[i], &product.layout.panels[i]);
+            let bytes = product.packed.data.as_slice();
             debug_assert_eq!(rows.weights.len(), rows.rows.len() * c.width() * QUAD);
+            assert!(rows.weights.end <= bytes.len() && c.first + c.width() <= self.init.len());
             Panel {
-                weights: product.packed.data.as_slice()[rows.weights.start..].as_ptr().cast(),
+                weights: bytes[rows.weights.start..].as_ptr().cast(),
                 beside: 0,
                 offsets: &product.offsets[rows.rows.clone()],
-                init: product.init[c.first..].as_ptr(),
+                init: self.init[c.first..].as_ptr(),
                 place: Place { channel: c.first, lanes: c.lanes, first: c.first / LANES * step, step },
                 finish: &self.finish,
             }

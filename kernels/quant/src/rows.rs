@@ -88,7 +88,7 @@ pub struct Rows {
     counts: Vec<u32>,
     /// Weights, a row of a panel of `n` columns being `4 n` bytes.
     weights: Vec<i8>,
-    /// The sum of the weights of each column, panel by panel.
+    /// The sum of the weights of each column, panel by panel, modulo 2^32.
     sums: Vec<i32>,
 }
 
@@ -115,7 +115,7 @@ impl Rows {
         let width = quad.len();
         let at = self.sums.len() - width;
         for (sum, w) in self.sums[at..].iter_mut().zip(quad.iter()) {
-            *sum += w.iter().sum::<i32>();
+            *sum = sum.wrapping_add(w.iter().sum());
         }
         if self.room.fits_one(quad) && quad.iter().any(|w| *w != [0; QUAD]) {
             self.begin(source);

@@ -4,7 +4,7 @@ use crate::epilogue::with_epilogue;
 use crate::io::{Built, KernelResult, built, problem};
 use crate::quantised::with_quantised;
 use crate::{
-    conv, create, einsum, elementwise as el, index, matmul, movement as mv, norm, pool, recurrent, reduce, resize,
+    conv, create, einsum, elementwise as el, index, integer, matmul, movement as mv, norm, pool, recurrent, reduce, resize,
     sample,
 };
 use alloc::format;
@@ -31,6 +31,7 @@ fn build_op(p: &Problem) -> KernelResult<Built> {
         Op::ConvTranspose(a) => conv::conv_transpose(p, a),
         Op::Dense(a) => matmul::dense(p, a),
         Op::MatMul => matmul::matmul(p),
+        Op::MatMulInteger => integer::matmul(p),
         Op::Pool(a) => pool::pool(p, a),
         Op::GlobalPool(kind) => pool::global_pool(p, *kind),
         Op::MaxUnpool(a) => pool::max_unpool(p, a),

@@ -132,7 +132,7 @@ fn channels(p: &Problem, out: &Slot) -> (usize, usize) {
 /// Whether the function of an operator writes its output by value, whatever floating-point type that has.
 fn is_computed(op: &Op) -> bool {
     use Op::*;
-    let products = matches!(op, Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | Einsum(_));
+    let products = matches!(op, Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | MatMulInteger | Einsum(_));
     let pooling = matches!(op, Pool(_) | GlobalPool(_) | RoiAlign(_) | GridSample(_));
     let elements = matches!(op, Unary(_) | Activation(_) | Binary(_) | Cast(_) | DequantizeLinear(_));
     let norms = matches!(op, BatchNorm(_) | InstanceNorm(_) | GroupNorm(_) | LayerNorm(_) | Lrn(_) | LpNorm(_));

@@ -15,6 +15,7 @@ mod einsum;
 mod elementwise;
 mod epilogue;
 mod index;
+mod integer;
 mod io;
 mod kernel;
 mod matmul;

@@ -108,7 +108,7 @@ impl Bytes for Portable {
         let mut sums = sums.to_array();
         for (sum, w) in sums.iter_mut().zip(w) {
             for (x, w) in x.iter().zip(w) {
-                *sum += i32::from(*x) * i32::from(w);
+                *sum = sum.wrapping_add(i32::from(*x) * i32::from(w));
             }
         }
         i32x8::new(sums)

@@ -35,6 +35,11 @@ pub enum Op {
     Dense(DenseAttrs),
     /// Batched matrix product by the rules of NumPy's `matmul`. `a`, `b`.
     MatMul,
+    /// The same of bytes less their zero points, summed modulo 2^32. `a`, `b`, `[a_zero]` (one number, one for each row,
+    /// or of the shape `[..., M, 1]`), `[b_zero]` (one number, one for each column, or of the shape `[..., 1, N]`),
+    /// `[scale]` (of `f32`, one number or one for each column). The output is `i32`; with a scale it is `f32`, the sums
+    /// times that.
+    MatMulInteger,
     /// Sum of products by an equation such as `bij,bjk->bik`. One or more inputs.
     Einsum(EinsumAttrs),
 
@@ -178,6 +183,7 @@ impl Op {
             Op::ConvTranspose(_) => "ConvTranspose",
             Op::Dense(_) => "Dense",
             Op::MatMul => "MatMul",
+            Op::MatMulInteger => "MatMulInteger",
             Op::Einsum(_) => "Einsum",
             Op::Pool(_) => "Pool",
             Op::GlobalPool(_) => "GlobalPool",

@@ -170,6 +170,11 @@ pub(super) fn need_index(f: &Fact, what: &str) -> Result<()> {
     need(f, what, "i64 or i32", |d| matches!(d, DType::I64 | DType::I32))
 }
 
+/// Fails unless the elements are bytes.
+pub(super) fn need_bytes(f: &Fact, what: &str) -> Result<()> {
+    need(f, what, "u8 or i8", |d| matches!(d, DType::U8 | DType::I8))
+}
+
 pub(super) fn need_int(f: &Fact, what: &str) -> Result<()> {
     need(f, what, "an integer type", DType::is_int)
 }

@@ -1,9 +1,12 @@
 //! Matrix products.
 
 use super::cx::*;
-use crate::Dim;
+use crate::{Dim, Fact};
 use alloc::{collections::BTreeMap, format, string::String, vec, vec::Vec};
-use paring_core::op::{DenseAttrs, EinsumAttrs};
+use paring_core::{
+    DType,
+    op::{DenseAttrs, EinsumAttrs},
+};
 
 pub(super) fn dense(a: &DenseAttrs, cx: &mut Cx<'_>) -> Facts {
     let (x, w) = (cx.input(0, "x")?, cx.input(1, "w")?);
@@ -25,7 +28,53 @@ pub(super) fn matmul(cx: &mut Cx<'_>) -> Facts {
     let (a, b) = (cx.input(0, "a")?, cx.input(1, "b")?);
     need_number(a, "a")?;
     same_dtype(a, "a", b, "b")?;
-    let (Some(sa), Some(sb)) = (&a.ty.shape, &b.ty.shape) else { return one(a.ty.dtype, None) };
+    one(a.ty.dtype, product_shape(a, b)?)
+}
+
+pub(super) fn matmul_integer(cx: &mut Cx<'_>) -> Facts {
+    let (a, b) = (cx.input(0, "a")?, cx.input(1, "b")?);
+    need_bytes(a, "a")?;
+    need_bytes(b, "b")?;
+    let shape = product_shape(a, b)?;
+    if let Some(zero) = cx.optional(2) {
+        same_dtype(a, "a", zero, "a_zero")?;
+        // A vector has one for each row, though it would broadcast along them.
+        match (zero.ty.shape.as_deref(), a.ty.shape.as_deref()) {
+            (Some([n]), Some([.., m, _])) if !n.is(1) => drop(unify(m, n, "rows of a, and length of a_zero")?),
+            (_, Some(a)) => broadcasts_to(zero, a, "a_zero")?,
+            _ => {}
+        }
+    }
+    if let Some(zero) = cx.optional(3) {
+        same_dtype(b, "b", zero, "b_zero")?;
+        b.ty.shape.as_ref().map_or(Ok(()), |b| broadcasts_to(zero, b, "b_zero"))?;
+    }
+    let columns = b.ty.shape.as_ref().filter(|s| s.len() > 1).and_then(|s| s.last());
+    sums(cx.optional(4), columns, shape)
+}
+
+/// The only output, of sums of products of bytes: `i32`, or `f32` where there is a scale for all of them or for each
+/// channel.
+pub(super) fn sums(scale: Option<&Fact>, channels: Option<&Dim>, shape: Option<Vec<Dim>>) -> Facts {
+    let Some(scale) = scale else { return one(DType::I32, shape) };
+    if scale.ty.dtype != DType::F32 {
+        return Err(dtype_error!("scale must be f32, found {}", scale.ty.dtype));
+    }
+    match (scale.ty.shape.as_deref(), channels) {
+        (Some(s), _) if s.iter().all(|n| n.is(1)) => {}
+        (Some([n]), Some(channels)) => drop(unify(channels, n, "channels, and length of scale")?),
+        (Some([n]), None) if n.known().is_none() => {}
+        (Some(_), _) => {
+            return Err(shape_error!("scale must be one number or one for each channel, found {}", scale.ty));
+        }
+        (None, _) => {}
+    }
+    one(DType::F32, shape)
+}
+
+/// The shape of the product of two operands, where both of theirs are known.
+fn product_shape(a: &Fact, b: &Fact) -> Result<Option<Vec<Dim>>> {
+    let (Some(sa), Some(sb)) = (&a.ty.shape, &b.ty.shape) else { return Ok(None) };
     if sa.is_empty() || sb.is_empty() {
         return Err(shape_error!("operands must have rank 1 or more, found {} and {}", a.ty, b.ty));
     }
@@ -41,7 +90,7 @@ pub(super) fn matmul(cx: &mut Cx<'_>) -> Facts {
     if sb.len() > 1 {
         out.push(right[rr - 1].clone());
     }
-    one(a.ty.dtype, Some(out))
+    Ok(Some(out))
 }
 
 /// The labels of one operand or of the output; `None` stands for the ellipsis.

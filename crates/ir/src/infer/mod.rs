@@ -92,6 +92,7 @@ impl Signature {
         let (required, most_inputs, most_outputs): (&'static [&'static str], usize, usize) = match op {
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) => (&["x", "w"], 2, 1),
             Op::MatMul | Op::Binary(_) => (&["a", "b"], 2, 1),
+            Op::MatMulInteger => (&["a", "b"], 5, 1),
             Op::Einsum(_) | Op::Concat(_) => (&["x"], usize::MAX, 1),
             Op::Pool(_) => (&["x"], 1, 2),
             Op::MaxUnpool(_) => (&["x", "indices"], 3, 1),
@@ -158,6 +159,7 @@ fn dispatch(op: &Op, cx: &mut Cx<'_>) -> Facts {
         Op::ConvTranspose(a) => conv::conv_transpose(a, cx),
         Op::Dense(a) => matmul::dense(a, cx),
         Op::MatMul => matmul::matmul(cx),
+        Op::MatMulInteger => matmul::matmul_integer(cx),
         Op::Einsum(a) => matmul::einsum(a, cx),
         Op::Pool(a) => pool::pool(a, cx),
         Op::GlobalPool(a) => pool::global_pool(a, cx),

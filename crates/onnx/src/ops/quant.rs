@@ -102,10 +102,7 @@ fn centred(cx: &mut Cx<'_, '_>, i: usize, zero: usize, to: DType, rows: bool) ->
 }
 
 pub(super) fn matmul_integer(cx: &mut Cx<'_, '_>) -> Outputs {
-    let a = centred(cx, 0, 2, DType::I32, true)?;
-    let b = centred(cx, 1, 3, DType::I32, false)?;
-    let y = cx.node(Op::MatMul, &[a, b])?;
-    cx.done(y)
+    cx.all(Op::MatMulInteger)
 }
 
 /// In single precision, which is exact as long as no sum can reach 2^24.

@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod extremes;
+mod integers;
 mod movement;
 mod normalisation;
 mod quantised;
@@ -37,6 +38,7 @@ pub fn cases(op: &str, seed: u64) -> Vec<Case> {
     normalisation::make(op, &mut maker);
     quantised::make(op, &mut maker);
     signs::make(op, &mut maker);
+    integers::make(op, &mut maker);
     maker.cases
 }
 

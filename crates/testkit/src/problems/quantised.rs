@@ -26,10 +26,10 @@ pub(super) fn make(op: &str, m: &mut Maker) {
     }
 }
 
-const TYPES: [DType; 2] = [DType::U8, DType::I8];
+pub(super) const TYPES: [DType; 2] = [DType::U8, DType::I8];
 
 /// Bytes from the least to the largest, with the extremes among them.
-fn bytes(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
+pub(super) fn bytes(rng: &mut Rng, dtype: DType, shape: &[usize]) -> Tensor {
     let n: usize = shape.iter().product();
     let extremes: [u8; 2] = if dtype == DType::I8 { [0x80, 0x7f] } else { [0, 255] };
     let all: Vec<u8> = (0..n)

@@ -84,7 +84,7 @@ impl<S: Simd> Prepared for Engine<S> {
         };
         assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
         let elements = g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>();
-        let run = self.product.bind(cx, x, elements);
+        let run = self.product.bind(cx, x, elements, None);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
             match (self.plan.kind, self.plan.x.turned::<S>()) {
