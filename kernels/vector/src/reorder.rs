@@ -6,12 +6,12 @@ use paring_kernel::{KernelError, NumericClass, Offer, Packed, Parallel, Prepared
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
 
-/// `Identity` of `f32` from one layout to the other.
+/// `Identity` of `f32`, or of `i32` taken for that, from one layout to the other: bits are moved, never computed with.
 pub(crate) struct Reorder;
 
 impl Family for Reorder {
     fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let shape = require_same_shape(p)?;
+        let shape = movable(p)?;
         if p.op != Op::Identity {
             return Err("not the identity".into());
         }
@@ -30,9 +30,18 @@ impl Family for Reorder {
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let planes = Planes::of(require_same_shape(p).map_err(problem)?).map_err(problem)?;
+        let planes = Planes::of(movable(p).map_err(problem)?).map_err(problem)?;
         Ok(Box::new(Run { s, planes, to_blocked: o.outputs[0] != Layout::Plain }))
     }
+}
+
+/// The shape of elements that are moved here.
+fn movable(p: &Problem) -> Result<&[usize], Reject> {
+    let (x, y) = operands(p)?;
+    if !matches!(x.dtype, DType::F32 | DType::I32) || (x.dtype, &x.shape) != (y.dtype, &y.shape) {
+        return Err(format!("{}{:?} to {}{:?} is no copy of f32 or i32", x.dtype, x.shape, y.dtype, y.shape).into());
+    }
+    Ok(&x.shape)
 }
 
 struct Run<S> {
