@@ -88,7 +88,9 @@ impl Graph {
         let ty = |v: Option<ValueId>| v.filter(|&v| self.contains(v)).map(|v| self.ty(v));
         let known = |v: Option<ValueId>| ty(v)?.known_shape();
         match &node.op {
-            Op::Conv(_) => per_output(count(&self.type_before_pooling(node)?)?, known(node.input(1))?.get(1..)?),
+            Op::Conv(_) | Op::ConvInteger(_) => {
+                per_output(count(&self.type_before_pooling(node)?)?, known(node.input(1))?.get(1..)?)
+            }
             Op::ConvTranspose(_) => per_output(count(ty(node.input(0))?)?, known(node.input(1))?.get(1..)?),
             Op::Dense(_) | Op::MatMul | Op::MatMulInteger => {
                 let depth = ty(node.input(0))?.shape.as_ref()?.last().and_then(Dim::known)?;

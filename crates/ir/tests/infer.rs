@@ -154,6 +154,29 @@ fn products() {
     check("MatMul(f32[2, 3, 5]; f32[5])", "f32[2, 3]");
     refuse("MatMul(f32[2, 3]; f32[2, 3])", "expected 3, found 2");
     refuse("MatMul(f32[]; f32[2, 3])", "rank 1 or more");
+}
+
+#[test]
+fn products_of_integers() {
+    check("MatMulInteger(u8[B, M, 5]; i8[5, 7]; u8[]; i8[7])", "i32[B, M, 7]");
+    check("MatMulInteger(u8[2, 3]; u8[3, 4]; u8[2]; u8[1, 4]; f32[4])", "f32[2, 4]");
+    check("MatMulInteger(i8[N, 3]; u8[3]; _; u8[1]; f32[1, 1])", "f32[N]");
+    refuse("MatMulInteger(f32[2, 3]; u8[3, 4])", "u8 or i8");
+    refuse("MatMulInteger(u8[2, 3]; i8[3, 4]; i8[])", "same element type");
+    refuse("MatMulInteger(u8[2, 3]; i8[3, 4]; u8[3])", "rows of a");
+    refuse("MatMulInteger(u8[2, 3]; i8[3, 4]; _; i8[3])", "does not broadcast");
+    refuse("MatMulInteger(u8[2, 3]; i8[3, 4]; _; _; f32[2])", "length of scale");
+    refuse("MatMulInteger(u8[2, 3]; i8[3]; _; _; f32[2])", "one number");
+    refuse("MatMulInteger(u8[2, 3]; i8[3, 4]; _; _; i32[])", "scale must be f32");
+    let conv = "ConvInteger(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
+    check(&format!("{conv}(u8[N, 2, H, 5]; i8[4, 2, 3, 3]; u8[]; i8[4])"), "i32[N, 4, H, 5]");
+    check(&format!("{conv}(u8[N, 2, H, 5]; i8[4, 2, 3, 3]; _; _; f32[4])"), "f32[N, 4, H, 5]");
+    refuse(&format!("{conv}(u8[1, 2, 5, 5]; i8[4, 2, 3, 3]; u8[2])"), "one number");
+    refuse(&format!("{conv}(u8[1, 2, 5, 5]; i8[4, 2, 3, 3]; _; i8[2])"), "length of w_zero");
+    refuse(&format!("{conv}(u8[1, 2, 5, 5]; i8[4, 2, 3, 3]; _; _; f32[1, 4, 1, 1])"), "one for each channel");
+    refuse(&format!("{conv}(f32[1, 2, 5, 5]; i8[4, 2, 3, 3])"), "u8 or i8");
+    check("DynamicQuantizeLinear(f32[N, 3])", "u8[N, 3] | f32[] | u8[]");
+    refuse("DynamicQuantizeLinear(i32[3])", "must be f32");
     let einsum = |e: &str| format!("Einsum(equation: \"{e}\")");
     check(&format!("{}(f32[2, I, 4]; f32[2, 4, 5])", einsum("bij, bjk -> bik")), "f32[2, I, 5]");
     check(&format!("{}(f32[2, 3]; f32[3, 4])", einsum("ij,jk")), "f32[2, 4]");

@@ -47,21 +47,24 @@ fn padding() -> impl Strategy<Value = Padding> {
 fn op() -> impl Strategy<Value = Op> {
     let axes = prop::option::of(prop::collection::vec(number(), 0..5));
     let windows = (sizes(), sizes(), sizes(), padding(), size(), sizes(), any::<bool>()).boxed();
-    let windowed = (windows, 0usize..5).prop_map(|((kernel, stride, dilation, padding, groups, extra, flag), kind)| {
+    let windowed = (windows, 0usize..6).prop_map(|((kernel, stride, dilation, padding, groups, extra, flag), kind)| {
         // Half of the time the lengths agree, so that what follows is reached as well.
         let fit = |v: Vec<usize>| {
             if flag { v.iter().copied().chain([1; 4]).take(kernel.len()).collect() } else { v }
         };
         let (stride, dilation, output_padding) = (fit(stride), fit(dilation), fit(extra.clone()));
         match kind {
-            0 => Op::Conv(ConvAttrs {
-                kernel,
-                stride,
-                dilation,
-                padding,
-                groups,
-                select: flag.then(|| extra.iter().map(|&e| e as u32).collect()),
-            }),
+            0 | 4 => {
+                let attrs = ConvAttrs {
+                    kernel,
+                    stride,
+                    dilation,
+                    padding,
+                    groups,
+                    select: flag.then(|| extra.iter().map(|&e| e as u32).collect()),
+                };
+                if kind == 0 { Op::Conv(attrs) } else { Op::ConvInteger(attrs) }
+            }
             1 => Op::ConvTranspose(ConvTransposeAttrs {
                 kernel,
                 stride,
@@ -87,7 +90,13 @@ fn op() -> impl Strategy<Value = Op> {
         (number(), size(), axes, sizes(), any::<bool>(), 0usize..36).prop_map(|(axis, n, axes, list, flag, kind)| {
             match kind {
                 0 => Op::Dense(DenseAttrs { transposed: flag }),
-                1 => Op::MatMul,
+                1 => {
+                    if flag {
+                        Op::MatMul
+                    } else {
+                        Op::MatMulInteger
+                    }
+                }
                 2 => Op::Reshape(ReshapeAttrs { allow_zero: flag }),
                 3 => Op::Squeeze(AxesAttrs { axes }),
                 4 => Op::Unsqueeze(AxesAttrs { axes }),

@@ -315,8 +315,8 @@ impl Emitter<'_> {
 fn describe(op: &Op) -> String {
     let by = |n: &[usize]| n.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     match op {
-        Op::Conv(c) => {
-            let mut s = format!("Conv {}", by(&c.kernel));
+        Op::Conv(c) | Op::ConvInteger(c) => {
+            let mut s = format!("{} {}", op.name(), by(&c.kernel));
             if c.stride.iter().any(|&x| x != 1) {
                 s += &format!(" s{}", by(&c.stride));
             }

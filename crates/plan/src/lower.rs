@@ -344,7 +344,7 @@ impl Builder<'_> {
 /// Axis 1 for convolutions, the last for everything else; see [`EpiOp`].
 fn channel_axis(op: &Op, rank: usize) -> usize {
     match op {
-        Op::Conv(_) | Op::ConvTranspose(_) => 1.min(rank.saturating_sub(1)),
+        Op::Conv(_) | Op::ConvInteger(_) | Op::ConvTranspose(_) => 1.min(rank.saturating_sub(1)),
         _ => rank.saturating_sub(1),
     }
 }

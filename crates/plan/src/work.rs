@@ -26,7 +26,7 @@ fn macs(p: &Problem) -> Option<u64> {
     let len = |o: &paring_kernel::Operand| o.len() as u64;
     let per_output = |n: &[usize]| n.iter().fold(1u64, |a, &b| a.saturating_mul(b as u64));
     Some(match &p.op {
-        Op::Conv(_) => len(y).saturating_mul(per_output(w?.shape.get(1..)?)),
+        Op::Conv(_) | Op::ConvInteger(_) => len(y).saturating_mul(per_output(w?.shape.get(1..)?)),
         Op::ConvTranspose(_) => len(x).saturating_mul(per_output(w?.shape.get(1..)?)),
         Op::Dense(_) | Op::MatMul | Op::MatMulInteger => len(y).saturating_mul(*x.shape.last()? as u64),
         _ => 0,

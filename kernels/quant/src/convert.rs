@@ -7,7 +7,8 @@ use crate::{
 };
 use paring_core::{DType, Layout, Op, op::EpiOp};
 use paring_kernel::{
-    Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, SharedMut,
+    Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Parallel, Prepared, Problem, Reject, RunCx,
+    SharedMut,
 };
 use paring_simd::{LANES, Simd, Task, bytes::Narrow};
 use paring_vector::support::{BLOCKED, Planes, split};
@@ -112,24 +113,25 @@ struct Straight<S> {
 
 impl<S: Simd> Prepared for Straight<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (x, parallel, e) = (cx.input::<u8>(0), cx.parallel(), self.eights);
-        let y = cx.shared_output::<u8>(0);
-        let (last, room) = e.at(e.count - 1);
-        let elements = (e.count - 1) * LANES + last.max(room);
-        assert!(x.len() >= elements * self.from.size() && y.len() >= elements * self.to.size());
-        split(parallel, e.count, x.len() + y.len(), &|range, _| {
-            self.s.vectorize(Stretch {
-                from: self.from,
-                to: self.to,
-                eights: e,
-                x,
-                y,
-                first: range.start,
-                end: range.end,
-            });
-        });
+        let (x, parallel) = (cx.input::<u8>(0), cx.parallel());
+        straight(self.s, parallel, self.eights, (self.from, x), (self.to, cx.shared_output::<u8>(0)));
         Ok(())
     }
+}
+
+/// Converts all elements, which stay where they are.
+pub fn straight<S: Simd>(
+    s: S,
+    parallel: &dyn Parallel,
+    eights: Eights,
+    (from, x): (Kind, &[u8]),
+    (to, y): (Kind, SharedMut<'_, u8>),
+) {
+    let elements = eights.elements();
+    assert!(x.len() >= elements * from.size() && y.len() >= elements * to.size());
+    split(parallel, eights.count, x.len() + y.len(), &|range, _| {
+        s.vectorize(Stretch { from, to, eights, x, y, first: range.start, end: range.end });
+    });
 }
 
 struct Stretch<'a> {

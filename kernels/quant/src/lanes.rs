@@ -136,6 +136,12 @@ impl Eights {
         Eights { plane: plane.max(1), blocks: blocks.max(1), rest, count: shape[0] * blocks * plane, blocked: true }
     }
 
+    /// All elements, those that there is room for included.
+    pub fn elements(&self) -> usize {
+        let (last, room) = self.at(self.count - 1);
+        (self.count - 1) * LANES + last.max(room)
+    }
+
     /// The elements of eight `i` that exist, and those that there is room for.
     #[inline(always)]
     pub fn at(&self, i: usize) -> (usize, usize) {

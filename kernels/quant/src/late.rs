@@ -1,5 +1,5 @@
-//! What products of bytes learn only while running, as `MatMulInteger` has it: the zero point of the input, and what
-//! sums stand for.
+//! What products of bytes learn only while running, as `MatMulInteger` and `ConvInteger` have it: the zero point of the
+//! input, and what sums stand for.
 //!
 //! With `z` for that zero point, `sum (x - z) w = sum x w - z sum w`: sums start from another number, and all else is as
 //! for a zero point that was known before.
@@ -38,7 +38,7 @@ pub struct Values<'a> {
 /// [`Reject`] where they are not such as kernels here read.
 pub fn operands(p: &Problem, axis: usize) -> Result<(Bytes, Channels, Option<Late>), Reject> {
     let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
-    if !matches!(p.op, Op::MatMulInteger) {
+    if !matches!(p.op, Op::MatMulInteger | Op::ConvInteger(_)) {
         return Ok((Bytes::of(x)?, Channels::of(w, axis)?, None));
     }
     for o in [x, w] {

@@ -9,6 +9,7 @@ mod conv;
 mod convert;
 mod dense;
 mod depthwise;
+mod dynamic;
 pub mod family;
 mod finish;
 mod lanes;
@@ -66,7 +67,7 @@ kernels! {
     products {
         conv::Conv: "conv_bytes",
             "Direct convolution of bytes on blocks of eight channels: tiles of pixels by 16 channels, four channels at a time",
-            ["Conv"];
+            ["Conv", "ConvInteger"];
         dense::Dense: "dense_bytes", "Product of bytes with a constant matrix, four terms at a time",
             ["Dense", "MatMulInteger"];
         matmul::MatMul: "matmul_bytes", "Batched product of two matrices of bytes, made words first", ["MatMul"];
@@ -90,5 +91,7 @@ kernels! {
         convert::Convert: "convert_bytes",
             "Numbers to bytes, bytes to others, and bytes to numbers, from layout to layout",
             ["Identity", "DequantizeLinear"];
+        dynamic::DynamicQuantize: "dynamic_quantize_bytes",
+            "Numbers to bytes by their own range, found in a first pass", ["DynamicQuantizeLinear"];
     }
 }

@@ -4,8 +4,8 @@ use crate::epilogue::with_epilogue;
 use crate::io::{Built, KernelResult, built, problem};
 use crate::quantised::with_quantised;
 use crate::{
-    conv, create, einsum, elementwise as el, index, integer, matmul, movement as mv, norm, pool, recurrent, reduce, resize,
-    sample,
+    conv, create, einsum, elementwise as el, index, integer, matmul, movement as mv, norm, pool, recurrent, reduce,
+    resize, sample,
 };
 use alloc::format;
 use paring_core::Op;
@@ -28,6 +28,7 @@ pub(crate) fn build(p: &Problem) -> KernelResult<Built> {
 fn build_op(p: &Problem) -> KernelResult<Built> {
     match &p.op {
         Op::Conv(a) => conv::conv(p, a),
+        Op::ConvInteger(a) => integer::conv(p, a),
         Op::ConvTranspose(a) => conv::conv_transpose(p, a),
         Op::Dense(a) => matmul::dense(p, a),
         Op::MatMul => matmul::matmul(p),
@@ -42,6 +43,7 @@ fn build_op(p: &Problem) -> KernelResult<Built> {
         Op::Cast(a) => el::cast(p, a),
         Op::QuantizeLinear(a) => el::quantize(p, a),
         Op::DequantizeLinear(a) => el::dequantize(p, a),
+        Op::DynamicQuantizeLinear => integer::dynamic_quantize(p),
         Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Flatten(_) | Op::Identity => mv::view(p),
         Op::Transpose(a) => mv::transpose(p, a),
         Op::Concat(a) => mv::concat(p, a),

@@ -123,7 +123,7 @@ fn steps(p: &Problem, out: &Slot) -> KernelResult<Vec<Step>> {
 /// Number of channels, and elements that one channel spans.
 fn channels(p: &Problem, out: &Slot) -> (usize, usize) {
     match (&p.op, out.shape.as_slice()) {
-        (Op::Conv(_) | Op::ConvTranspose(_), [_, c, spatial @ ..]) => (*c, product(spatial)),
+        (Op::Conv(_) | Op::ConvInteger(_) | Op::ConvTranspose(_), [_, c, spatial @ ..]) => (*c, product(spatial)),
         (_, [.., c]) => (*c, 1),
         (_, []) => (1, 1),
     }
@@ -132,11 +132,12 @@ fn channels(p: &Problem, out: &Slot) -> (usize, usize) {
 /// Whether the function of an operator writes its output by value, whatever floating-point type that has.
 fn is_computed(op: &Op) -> bool {
     use Op::*;
-    let products = matches!(op, Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | MatMulInteger | Einsum(_));
+    let products = matches!(op, Conv(_) | ConvTranspose(_) | Dense(_) | MatMul | Einsum(_));
+    let integers = matches!(op, ConvInteger(_) | MatMulInteger);
     let pooling = matches!(op, Pool(_) | GlobalPool(_) | RoiAlign(_) | GridSample(_));
     let elements = matches!(op, Unary(_) | Activation(_) | Binary(_) | Cast(_) | DequantizeLinear(_));
     let norms = matches!(op, BatchNorm(_) | InstanceNorm(_) | GroupNorm(_) | LayerNorm(_) | Lrn(_) | LpNorm(_));
-    products || pooling || elements || norms || matches!(op, Softmax(_) | Reduce(_) | CumSum(_))
+    products || integers || pooling || elements || norms || matches!(op, Softmax(_) | Reduce(_) | CumSum(_))
 }
 
 impl Step {

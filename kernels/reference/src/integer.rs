@@ -1,10 +1,13 @@
-//! Products of bytes less their zero points, in integers.
+//! What dynamically quantised networks are made of: numbers to bytes by their own range, and products of bytes less
+//! their zero points.
 
 use crate::io::{Built, KernelResult, Redirect, Slot, built, cast_scratch, ensure, problem, words};
-use crate::matmul;
+use crate::scalar::round_even;
 use crate::walk::Walk;
+use crate::walk::product;
+use crate::{conv, matmul};
 use alloc::{format, vec::Vec};
-use paring_core::DType;
+use paring_core::{DType, op::ConvAttrs};
 use paring_kernel::{Operand, Problem};
 
 /// `MatMulInteger`.
@@ -17,6 +20,64 @@ pub(crate) fn matmul(p: &Problem) -> KernelResult<Built> {
     let columns = if b.rank() > 1 { b.shape.last().copied().unwrap_or(1) } else { 1 };
     let right = Centred::new(b, zeros[1].clone(), None)?;
     sums(p, [left, right], (columns, 1), matmul::matmul)
+}
+
+/// `ConvInteger`.
+pub(crate) fn conv(p: &Problem, a: &ConvAttrs) -> KernelResult<Built> {
+    let (x, w) = (Slot::input(p, 0)?, Slot::input(p, 1)?);
+    let zeros = [Slot::optional_input(p, 2)?, Slot::optional_input(p, 3)?];
+    let out = Slot::output(p, 0)?;
+    ensure(out.rank() > 2 && w.rank() == out.rank(), || format!("output {:?} has no spatial axes", out.shape))?;
+    let mut each = alloc::vec![1; w.rank()];
+    each[0] = zeros[1].as_ref().map_or(1, |z| z.len);
+    let channels = (out.shape[1], product(&out.shape[2..]));
+    let operands = [Centred::new(x, zeros[0].clone(), None)?, Centred::new(w, zeros[1].clone(), Some(each))?];
+    sums(p, operands, channels, |real| conv::conv(real, a))
+}
+
+/// `DynamicQuantizeLinear`.
+pub(crate) fn dynamic_quantize(p: &Problem) -> KernelResult<Built> {
+    let x = Slot::input(p, 0)?;
+    x.expect_dtype("the input", DType::F32)?;
+    let outputs = [Slot::optional_output(p, 0)?, Slot::optional_output(p, 1)?, Slot::optional_output(p, 2)?];
+    for (slot, dtype) in outputs.iter().zip([DType::U8, DType::F32, DType::U8]) {
+        slot.as_ref().map_or(Ok(()), |s| s.expect_dtype("an output", dtype))?;
+    }
+    let [y, scale_out, zero_out] = outputs;
+    y.as_ref().map_or(Ok(()), |y| y.expect_shape("the output", &x.shape))?;
+    for one in [&scale_out, &zero_out].into_iter().flatten() {
+        one.expect_len("scale or zero point", 1)?;
+    }
+    built(0, move |io| {
+        let xv = x.view(io);
+        let wider = |(low, high): (f64, f64), v: f64| (if v < low { v } else { low }, if v > high { v } else { high });
+        let (low, high) = (0..x.len).map(|i| xv.f(i)).fold((0.0, 0.0), wider);
+        let (scale, zero) = dynamic_parameters(low as f32, high as f32);
+        if let Some(y) = &y {
+            let mut out = y.target(io);
+            for i in 0..x.len {
+                let q = round_even(f64::from(xv.f(i) as f32 / scale)) + f64::from(zero);
+                // What is not a number becomes 0.
+                out.put_f(i, if q > 0.0 { q.min(255.0) } else { 0.0 });
+            }
+        }
+        if let Some(slot) = &scale_out {
+            slot.target(io).put_f(0, f64::from(scale));
+        }
+        if let Some(slot) = &zero_out {
+            slot.target(io).put_int(0, zero.into());
+        }
+        Ok(())
+    })
+}
+
+/// Scale and zero point by which `DynamicQuantizeLinear` makes bytes of numbers between `low`, 0 or less, and `high`, 0 or
+/// more. Where the range is 0, any scale would do: it is 1, as in ONNX Runtime.
+pub fn dynamic_parameters(low: f32, high: f32) -> (f32, u8) {
+    let scale = (high - low) / 255.0;
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    let zero = round_even(f64::from((0.0 - low / scale).clamp(0.0, 255.0)));
+    (scale, zero as u8)
 }
 
 /// An operand of bytes less its zero points.

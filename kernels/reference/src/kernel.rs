@@ -27,11 +27,11 @@ macro_rules! families {
     };
 }
 families! {
-    CONV "conv_reference" &["Conv", "ConvTranspose"];
+    CONV "conv_reference" &["Conv", "ConvInteger", "ConvTranspose"];
     MATMUL "matmul_reference" &["Dense", "MatMul", "MatMulInteger", "Einsum"];
     POOL "pool_reference" &["Pool", "GlobalPool", "MaxUnpool", "RoiAlign"];
     ELEMENTWISE "elementwise_reference" &["Unary", "Activation", "Binary", "Where", "Cast"];
-    QUANTIZE "quantize_reference" &["QuantizeLinear", "DequantizeLinear"];
+    QUANTIZE "quantize_reference" &["QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"];
     NORM "norm_reference" &["BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "Lrn", "LpNorm", "Softmax"];
     REDUCE "reduce_reference" &["Reduce", "ArgReduce", "CumSum", "TopK"];
     SELECT "select_reference" &["Unique", "NonMaxSuppression", "NonZero", "Compress"];
@@ -93,11 +93,13 @@ fn work(p: &Problem) -> f64 {
         p.input(i).map_or(1.0, |o| o.shape.iter().skip(from).map(|&d| d as f64).product())
     };
     match &p.op {
-        Op::Conv(_) => out * product(1, 1),
+        Op::Conv(_) | Op::ConvInteger(_) => out * product(1, 1),
         Op::ConvTranspose(_) => {
             out * product(1, 0) / p.input(1).and_then(|w| w.shape.get(1)).map_or(1.0, |&m| m as f64)
         }
-        Op::Dense(_) | Op::MatMul | Op::MatMulInteger => out * p.input(0).and_then(|x| x.shape.last()).map_or(1.0, |&k| k as f64),
+        Op::Dense(_) | Op::MatMul | Op::MatMulInteger => {
+            out * p.input(0).and_then(|x| x.shape.last()).map_or(1.0, |&k| k as f64)
+        }
         Op::Einsum(_) => out * product(0, 0),
         Op::Pool(a) => out * a.kernel.iter().map(|&k| k as f64).product::<f64>(),
         Op::Recurrent(a) => product(0, 0) * product(1, 0) + out * 4.0 * a.hidden as f64,

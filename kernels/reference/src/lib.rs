@@ -31,4 +31,5 @@ mod scalar;
 mod walk;
 
 pub use dynamic::evaluate_dynamic;
+pub use integer::dynamic_parameters;
 pub use kernel::{KERNELS, evaluate};

@@ -29,6 +29,10 @@ pub enum Op {
     // ---- dense arithmetic
     /// Convolution (a correlation, as networks have it). `x [N, C, spatial...]`, `w [M, C/group, kernel...]`.
     Conv(ConvAttrs),
+    /// The same of bytes less their zero points, summed modulo 2^32; what pads counts as the zero point. `x`, `w`,
+    /// `[x_zero]` (one number), `[w_zero]` (one number or one for each output channel), `[scale]` (of `f32`, likewise). The
+    /// output is `i32`; with a scale it is `f32`, the sums times that.
+    ConvInteger(ConvAttrs),
     /// Transposed convolution. `x [N, C, spatial...]`, `w [C, M/group, kernel...]`.
     ConvTranspose(ConvTransposeAttrs),
     /// Product with a constant matrix. `x [..., K]`, `w [K, N]` (or `[N, K]` with `transposed`).
@@ -68,6 +72,9 @@ pub enum Op {
     QuantizeLinear(QuantizeAttrs),
     /// Integers to real numbers. `x`, `scale`, `[zero_point]`.
     DequantizeLinear(QuantizeAttrs),
+    /// Numbers of `f32` to `u8` by their own range, to which 0 always belongs. `x`. Outputs the bytes, `[scale]` (1 where
+    /// the range is 0), `[zero_point]`. What is not a number does not count for the range, and becomes 0.
+    DynamicQuantizeLinear,
 
     // ---- normalisation
     /// Per-channel `scale * (x - mean) / sqrt(var + epsilon) + bias`. `x`, `scale`, `bias`, `mean`, `var`.
@@ -180,6 +187,7 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Op::Conv(_) => "Conv",
+            Op::ConvInteger(_) => "ConvInteger",
             Op::ConvTranspose(_) => "ConvTranspose",
             Op::Dense(_) => "Dense",
             Op::MatMul => "MatMul",
@@ -196,6 +204,7 @@ impl Op {
             Op::Cast(_) => "Cast",
             Op::QuantizeLinear(_) => "QuantizeLinear",
             Op::DequantizeLinear(_) => "DequantizeLinear",
+            Op::DynamicQuantizeLinear => "DynamicQuantizeLinear",
             Op::BatchNorm(_) => "BatchNorm",
             Op::InstanceNorm(_) => "InstanceNorm",
             Op::GroupNorm(_) => "GroupNorm",

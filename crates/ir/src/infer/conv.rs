@@ -1,6 +1,6 @@
 //! Convolutions, and windows sliding over an axis.
 
-use super::cx::*;
+use super::{cx::*, matmul::sums};
 use crate::Dim;
 use alloc::{format, vec, vec::Vec};
 use paring_core::op::{ConvAttrs, ConvTransposeAttrs, Padding};
@@ -118,12 +118,17 @@ pub(super) fn need_entries(what: &str, values: &[usize], axes: usize, least: usi
     }
 }
 
-/// What both convolutions ask of their operands: `x` of the rank of the kernel plus 2, `w` likewise and of that
+/// Fails unless the operands are numbers of one type.
+fn same_numbers(cx: &Cx<'_>) -> Result<()> {
+    let (x, w) = (cx.input(0, "x")?, cx.input(1, "w")?);
+    need_number(x, "x")?;
+    same_dtype(x, "x", w, "w")
+}
+
+/// What all convolutions ask of the shapes of their operands: `x` of the rank of the kernel plus 2, `w` likewise and of that
 /// kernel.
 fn operands(cx: &mut Cx<'_>, kernel: &[usize], groups: usize) -> Result<(Vec<Dim>, Vec<Dim>)> {
     let (x, w) = (cx.input(0, "x")?, cx.input(1, "w")?);
-    need_number(x, "x")?;
-    same_dtype(x, "x", w, "w")?;
     if groups == 0 {
         return Err(shape_error!("groups must be at least 1, found 0"));
     }
@@ -141,6 +146,28 @@ fn operands(cx: &mut Cx<'_>, kernel: &[usize], groups: usize) -> Result<(Vec<Dim
 }
 
 pub(super) fn conv(a: &ConvAttrs, cx: &mut Cx<'_>) -> Facts {
+    same_numbers(cx)?;
+    one(cx.input(0, "x")?.ty.dtype, Some(conv_shape(a, cx)?))
+}
+
+pub(super) fn conv_integer(a: &ConvAttrs, cx: &mut Cx<'_>) -> Facts {
+    let (x, w) = (cx.input(0, "x")?, cx.input(1, "w")?);
+    need_bytes(x, "x")?;
+    need_bytes(w, "w")?;
+    let out = conv_shape(a, cx)?;
+    if let Some(zero) = cx.optional(2) {
+        same_dtype(x, "x", zero, "x_zero")?;
+        one_for_each(zero, None, "x_zero")?;
+    }
+    if let Some(zero) = cx.optional(3) {
+        same_dtype(w, "w", zero, "w_zero")?;
+        one_for_each(zero, Some(&out[1]), "w_zero")?;
+    }
+    sums(cx.optional(4), Some(&out[1].clone()), Some(out))
+}
+
+/// The shape of the output of a convolution.
+fn conv_shape(a: &ConvAttrs, cx: &mut Cx<'_>) -> Result<Vec<Dim>> {
     let windows =
         Windows { kernel: &a.kernel, stride: &a.stride, dilation: &a.dilation, padding: &a.padding, ceil: false };
     windows.check()?;
@@ -157,7 +184,7 @@ pub(super) fn conv(a: &ConvAttrs, cx: &mut Cx<'_>) -> Facts {
     }
     let mut out = vec![xs[0].clone(), ws[0].clone()];
     out.extend(windows.output(&xs[2..])?);
-    one(cx.input(0, "x")?.ty.dtype, Some(out))
+    Ok(out)
 }
 
 fn check_select(select: &[u32], groups: usize, channels: &Dim, per_group: &Dim) -> Result<()> {
@@ -180,6 +207,7 @@ pub(super) fn conv_transpose(a: &ConvTransposeAttrs, cx: &mut Cx<'_>) -> Facts {
     if let Some(shape) = &a.output_shape {
         need_entries("output shape", shape, axes, 1)?;
     }
+    same_numbers(cx)?;
     let (xs, ws) = operands(cx, &a.kernel, a.groups)?;
     unify(&xs[1], &ws[0], "channels of x, and axis 0 of w")?;
     let mut out = vec![xs[0].clone(), ws[1].mul(&Dim::from(a.groups))];

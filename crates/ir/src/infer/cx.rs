@@ -257,6 +257,18 @@ pub(super) fn need_vector(f: &Fact, len: &Dim, what: &str) -> Result<()> {
     }
 }
 
+/// Fails unless `f` may be one number, of any rank, or a vector with one for each of the `channels`, where there are any.
+pub(super) fn one_for_each(f: &Fact, channels: Option<&Dim>, what: &str) -> Result<()> {
+    match (f.ty.shape.as_deref(), channels) {
+        (None, _) => Ok(()),
+        (Some(s), _) if s.iter().all(|n| n.is(1)) => Ok(()),
+        (Some([n]), Some(channels)) => unify(channels, n, &format!("channels, and length of {what}")).map(drop),
+        (Some([n]), None) if n.known().is_none() => Ok(()),
+        (Some(_), Some(_)) => Err(shape_error!("{what} must be one number or one for each channel, found {}", f.ty)),
+        (Some(_), None) => Err(shape_error!("{what} must be one number, found {}", f.ty)),
+    }
+}
+
 /// The axis counted from the front.
 pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize> {
     Ok(normalize_axis(axis, rank)?)

@@ -183,6 +183,19 @@ pub(super) fn dequantize(a: &QuantizeAttrs, cx: &mut Cx<'_>) -> Facts {
     one(a.to, x.ty.shape.clone())
 }
 
+pub(super) fn dynamic_quantize(cx: &mut Cx<'_>) -> Facts {
+    let x = cx.input(0, "x")?;
+    if x.ty.dtype != DType::F32 {
+        return Err(dtype_error!("x must be f32, found {}", x.ty.dtype));
+    }
+    let one_number = || Some(Vec::new());
+    Ok(Vec::from([
+        typed(DType::U8, x.ty.shape.clone()),
+        typed(DType::F32, one_number()),
+        typed(DType::U8, one_number()),
+    ]))
+}
+
 /// Scale and zero point are one number, or one per index of the axis; scales are positive.
 fn quantised_shape(a: &QuantizeAttrs, cx: &Cx<'_>, x: &Fact, scale: &Fact) -> Result<()> {
     need_float(scale, "scale")?;

@@ -60,15 +60,7 @@ pub(super) fn sums(scale: Option<&Fact>, channels: Option<&Dim>, shape: Option<V
     if scale.ty.dtype != DType::F32 {
         return Err(dtype_error!("scale must be f32, found {}", scale.ty.dtype));
     }
-    match (scale.ty.shape.as_deref(), channels) {
-        (Some(s), _) if s.iter().all(|n| n.is(1)) => {}
-        (Some([n]), Some(channels)) => drop(unify(channels, n, "channels, and length of scale")?),
-        (Some([n]), None) if n.known().is_none() => {}
-        (Some(_), _) => {
-            return Err(shape_error!("scale must be one number or one for each channel, found {}", scale.ty));
-        }
-        (None, _) => {}
-    }
+    one_for_each(scale, channels, "scale")?;
     one(DType::F32, shape)
 }
 

@@ -93,6 +93,7 @@ impl Signature {
             Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) => (&["x", "w"], 2, 1),
             Op::MatMul | Op::Binary(_) => (&["a", "b"], 2, 1),
             Op::MatMulInteger => (&["a", "b"], 5, 1),
+            Op::ConvInteger(_) => (&["x", "w"], 5, 1),
             Op::Einsum(_) | Op::Concat(_) => (&["x"], usize::MAX, 1),
             Op::Pool(_) => (&["x"], 1, 2),
             Op::MaxUnpool(_) => (&["x", "indices"], 3, 1),
@@ -105,6 +106,7 @@ impl Signature {
             Op::Reduce(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Trilu(_) => (&["x"], 2, 1),
             Op::CumSum(_) => (&["x", "axis"], 2, 1),
             Op::TopK(_) => (&["x", "k"], 2, 2),
+            Op::DynamicQuantizeLinear => (&["x"], 1, 3),
             Op::Unique(_) => (&["x"], 1, 4),
             Op::NonMaxSuppression(_) => (&["boxes", "scores"], 5, 1),
             Op::Reshape(_) | Op::Expand => (&["x", "shape"], 2, 1),
@@ -156,6 +158,7 @@ impl Signature {
 fn dispatch(op: &Op, cx: &mut Cx<'_>) -> Facts {
     match op {
         Op::Conv(a) => conv::conv(a, cx),
+        Op::ConvInteger(a) => conv::conv_integer(a, cx),
         Op::ConvTranspose(a) => conv::conv_transpose(a, cx),
         Op::Dense(a) => matmul::dense(a, cx),
         Op::MatMul => matmul::matmul(cx),
@@ -172,6 +175,7 @@ fn dispatch(op: &Op, cx: &mut Cx<'_>) -> Facts {
         Op::Cast(a) => elementwise::cast(a, cx),
         Op::QuantizeLinear(a) => elementwise::quantize(a, cx),
         Op::DequantizeLinear(a) => elementwise::dequantize(a, cx),
+        Op::DynamicQuantizeLinear => elementwise::dynamic_quantize(cx),
         Op::BatchNorm(_) => norm::batch_norm(cx),
         Op::InstanceNorm(_) => norm::instance_norm(cx),
         Op::GroupNorm(a) => norm::group_norm(a, cx),
@@ -225,7 +229,7 @@ fn dispatch(op: &Op, cx: &mut Cx<'_>) -> Facts {
 /// The axis that per-channel operands of an epilogue run along.
 pub(crate) fn channel_axis(op: &Op, rank: usize) -> Option<usize> {
     match op {
-        Op::Conv(_) | Op::ConvTranspose(_) => (rank >= 2).then_some(1),
+        Op::Conv(_) | Op::ConvInteger(_) | Op::ConvTranspose(_) => (rank >= 2).then_some(1),
         _ => rank.checked_sub(1),
     }
 }

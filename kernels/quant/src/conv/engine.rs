@@ -32,6 +32,8 @@ pub struct Engine<S> {
     s: S,
     plan: Plan,
     halo: Option<Halo>,
+    /// As for [`Plan::scratch`].
+    scratch: [usize; 2],
     product: Product,
     work: Vec<Work>,
 }
@@ -54,8 +56,8 @@ impl<S: Simd> Engine<S> {
         let zero = if kind == Kind::Words { 0 } else { plan.x.offset::<S>() };
         let (x, channels) = (plan.x, &plan.channels);
         let product = Product::new(p, plan.panels.clone(), (x, channels), zero, packed, true, offset)?;
-        let (halo, work) = (plan.halo(), work(&plan, &product));
-        Ok(Engine { s, plan, halo, product, work })
+        let (halo, scratch, work) = (plan.halo(), plan.scratch(), work(&plan, &product));
+        Ok(Engine { s, plan, halo, scratch, product, work })
     }
 }
 
@@ -64,27 +66,31 @@ impl<S: Simd> Prepared for Engine<S> {
         let (g, view) = (&self.plan.geometry, &self.plan.view);
         let parallel = cx.parallel();
         let input = cx.input::<u8>(0);
-        let scratch = cx.scratch::<u8>();
-        let elements = self.halo.as_ref().map_or(0, Halo::elements);
-        assert!(scratch.len() >= elements * self.plan.kind.size());
+        let (scratch, [late, copied]) = (cx.scratch::<u8>(), self.scratch);
+        // SAFETY: the only slices of the scratch.
+        let (values, copy) = unsafe { (scratch.slice(0, late), scratch.slice(late, copied)) };
+        let late = self.plan.late.as_ref();
+        let zero_point = late.map_or(self.plan.x.zero_point, |late| late.zero(cx));
+        let bytes = Bytes { zero_point, ..self.plan.x };
+        // Words are less the zero point already.
+        let more = if self.plan.kind == Kind::Words { 0 } else { zero_point };
+        let late = late.map(|late| late.values(cx, more, &self.product, values));
         let x = match (&self.halo, self.plan.kind) {
             (None, _) => input.as_ptr(),
             (Some(halo), Kind::Bytes | Kind::Narrow | Kind::Any) => {
-                halo.run(input, self.plan.x.zero(), scratch, parallel);
-                scratch.as_ptr().cast_const()
+                halo.run(input, bytes.zero(), SharedMut::new(copy), parallel);
+                copy.as_ptr()
             }
             (Some(halo), Kind::Words) => {
-                // SAFETY: the only slice of the scratch, which is aligned to a cache line.
-                let words: &mut [i16] = bytemuck::cast_slice_mut(unsafe { scratch.slice(0, elements * 2) });
-                let x = self.plan.x;
-                let convert = |from: &[u8], to: &mut [i16]| self.s.vectorize(ToWords { x, from, to });
+                let words: &mut [i16] = bytemuck::cast_slice_mut(copy);
+                let convert = |from: &[u8], to: &mut [i16]| self.s.vectorize(ToWords { x: bytes, from, to });
                 halo.convert(input, 0, SharedMut::new(words), parallel, &convert);
                 words.as_ptr().cast()
             }
         };
         assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
         let elements = g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>();
-        let run = self.product.bind(cx, x, elements, None);
+        let run = self.product.bind(cx, x, elements, late);
         parallel.run(self.work.len(), &|task, _| {
             let work = &self.work[task];
             match (self.plan.kind, self.plan.x.turned::<S>()) {

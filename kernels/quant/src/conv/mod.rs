@@ -23,12 +23,14 @@ pub struct Conv;
 impl Family for Conv {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let mut offer = |plan: &Plan, kind: Kind, packed_bytes: usize| {
+            let offer = finish::offer(p, BLOCKED);
             out.push(Offer {
-                scratch: Scratch { shared: plan.halo().map_or(0, |h| h.elements() * kind.size()), per_worker: 0 },
+                inputs: plan.late.as_ref().map_or(offer.inputs.clone(), |late| late.inputs(&offer)),
+                scratch: Scratch { shared: plan.scratch().iter().sum(), per_worker: 0 },
                 packed_bytes,
                 packed_format: plan.packed_format(kind).into(),
                 variant: kind as u32,
-                ..finish::offer(p, BLOCKED)
+                ..offer
             });
         };
         for &kind in Kind::on::<S>() {

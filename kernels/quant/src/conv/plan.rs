@@ -2,6 +2,7 @@
 
 use crate::{
     finish,
+    late::{Late, operands},
     operand::{Bytes, Channels, integer},
     rows::{Count, QUAD, Room, Rows},
 };
@@ -82,17 +83,17 @@ pub struct Plan {
     pub panels: Vec<Columns>,
     pub x: Bytes,
     pub channels: Channels,
+    pub late: Option<Late>,
     pub kind: Kind,
 }
 
 impl Plan {
     pub fn of(p: &Problem, kind: Kind) -> Result<Plan, Reject> {
-        let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-        let (Some(x), Some(w)) = (p.input(0), p.input(1)) else { return Err(Reject::because("an operand is missing")) };
-        let (x, channels) = (Bytes::of(x)?, Channels::of(w, 0)?);
+        let (Op::Conv(a) | Op::ConvInteger(a)) = &p.op else { return Err(Reject::because("not a convolution")) };
+        let (x, channels, late) = operands(p, 0)?;
         let geometry = Geometry::of_any_conv(p, a)?;
         finish::servable(p, geometry.outputs)?;
-        if geometry.depth.saturating_mul(geometry.taps) > MOST_TERMS {
+        if late.is_none() && geometry.depth.saturating_mul(geometry.taps) > MOST_TERMS {
             return Err(Reject::because("the sum is too long for 32 bits"));
         }
         if geometry.select.iter().any(|s| s.chunks(geometry.depth).any(|group| most_often(group) > MOST_REPEATS)) {
@@ -105,7 +106,7 @@ impl Plan {
         if kind == Kind::Narrow {
             panels = panels.iter().flat_map(|c| c.split(geometry.outputs / geometry.groups)).collect();
         }
-        Ok(Plan { geometry, view, panels, x, channels, kind })
+        Ok(Plan { geometry, view, panels, x, channels, late, kind })
     }
 
     /// The input channel of weight channel `k` of `group`.
@@ -212,5 +213,11 @@ impl Plan {
         let (g, view) = (&self.geometry, &self.view);
         let copies = self.kind == Kind::Words || g.needs_halo();
         copies.then(|| Halo::new(g.samples * view.planes, g.input, g.halo, view))
+    }
+
+    /// Bytes of what is known only while running, and of the copy of the input after it.
+    pub fn scratch(&self) -> [usize; 2] {
+        let copy = self.halo().map_or(0, |h| h.elements() * self.kind.size());
+        [self.late.as_ref().map_or(0, Late::scratch), copy]
     }
 }
