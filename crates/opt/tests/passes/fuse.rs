@@ -1,6 +1,6 @@
 //! Vertical fusion.
 
-use crate::common::{Reference, becomes, optimized, sketch, stays};
+use crate::common::{Reference, becomes, ops, optimized, sketch, stays};
 use paring_opt::{NoEvaluator, Options, optimize};
 
 const PASS: &[&str] = &["fuse-epilogues"];
@@ -311,4 +311,50 @@ fn pooling_stays_where_the_map_is_read_or_windows_differ() {
     }
     let twice = conv_then(&format!("%2 = {HALVING}(%1)\n %3 = Concat(axis: 1)(%2, %2)\n output \"y\" = %3"));
     becomes(&twice, POOLING, &["Conv+bias+maxpool", "Concat"]);
+}
+
+#[test]
+fn the_scale_of_integer_sums_and_what_follows_go_into_the_product() {
+    let product = |scale: &str| {
+        format!(
+            "input %x: f32[N, 8]
+             const %w: i8[8, 4] = random 1
+             const %b: f32[4] = random 2
+             const %one: f32[] = [0.5]
+             const %each: f32[4] = [0.5, 1.5, 0.25, 2.0]
+             const %rows: f32[2, 1] = [0.5, 1.5]
+             %q, %s, %z = DynamicQuantizeLinear(%x)
+             %1 \"sums\" = MatMulInteger(%q, %w, %z)
+             %2 = Cast(to: F32)(%1)
+             %3 = Binary(Mul)(%s, %{scale})
+             %4 = Binary(Mul)(%2, %3)
+             %5 = Binary(Add)(%4, %b)
+             %6 = Activation(Relu)(%5)
+             output \"y\" = %6"
+        )
+    };
+    for scale in ["one", "each"] {
+        becomes(&product(scale), PASS, &["DynamicQuantizeLinear", "Mul", "MatMulInteger+bias+act"]);
+    }
+    let (rows, text) = (product("rows").replace("[N, 8]", "[2, 8]"), ["DynamicQuantizeLinear", "MatMulInteger"]);
+    let (graph, report) = optimized(&rows, PASS);
+    assert!(ops(&graph)[..2] == text && !ops(&graph).contains(&"MatMulInteger+bias+act".into()), "{}", graph.to_text());
+    assert!(report.remarks.iter().any(|r| r.reason.contains("one for each channel")), "{:#?}", report.remarks);
+}
+
+#[test]
+fn the_scales_of_the_channels_of_a_convolution_of_integers_become_a_vector() {
+    let text = "input %x: f32[2, 3, 4, 5]
+         const %w: u8[4, 3, 3, 3] = random 1
+         const %wz: u8[4] = [3, 0, 8, 255]
+         const %b: f32[1, 4, 1, 1] = [2.0, 3.0, -0.5, 1.0]
+         const %c: f32[1, 4, 1, 1] = [0.5, 1.5, 0.25, 2.0]
+         %q, %s, %z = DynamicQuantizeLinear(%x)
+         %1 = ConvInteger(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)(%q, %w, %z, %wz)
+         %2 = Cast(to: F32)(%1)
+         %3 = Binary(Mul)(%s, %c)
+         %4 = Binary(Mul)(%2, %3)
+         %5 = Binary(Add)(%4, %b)
+         output \"y\" = %5";
+    becomes(text, PASS, &["DynamicQuantizeLinear", "Mul", "Reshape", "ConvInteger+bias"]);
 }

@@ -4,7 +4,8 @@ use crate::PassCx;
 use paring_core::{AlignedBuf, DType, Tensor, op::EpiOp};
 use paring_ir::{Node, NodeId, Op, ValueId};
 
-/// A convolution, transposed convolution or product with constant weights that makes a value.
+/// A convolution, transposed convolution or product with constant weights that makes a value, or such a one of integers
+/// whose sums stand for numbers.
 pub struct Layer<'a> {
     pub id: NodeId,
     pub node: &'a Node,
@@ -22,8 +23,8 @@ impl<'a> Layer<'a> {
         let (id, node) = cx.made_by(v)?;
         let rank = cx.graph().ty(v).rank()?;
         let axis = match node.op {
-            Op::Conv(_) | Op::ConvTranspose(_) => 1,
-            Op::Dense(_) => rank.checked_sub(1)?,
+            Op::Conv(_) | Op::ConvTranspose(_) | Op::ConvInteger(_) => 1,
+            Op::Dense(_) | Op::MatMulInteger => rank.checked_sub(1)?,
             _ => return None,
         };
         let channels = cx.dim(v, axis)?;

@@ -7,6 +7,7 @@ mod affine;
 mod input;
 mod layer;
 mod steps;
+mod sums;
 
 use crate::{OptError, Pass, PassCx, Proposal};
 use paring_ir::{Node, NodeId};
@@ -16,7 +17,8 @@ pub struct FuseEpilogues;
 
 type Rule = fn(&PassCx<'_>, NodeId, &Node) -> Option<Proposal>;
 
-const RULES: &[Rule] = &[affine::after_layer, input::before_layer, steps::residual, steps::prelu, steps::activation];
+const RULES: &[Rule] =
+    &[sums::scaled, affine::after_layer, input::before_layer, steps::residual, steps::prelu, steps::activation];
 
 /// Pooling as the last step of epilogues: a pass of its own, as no other step can follow.
 pub struct FusePooling;

@@ -51,11 +51,10 @@ pub fn activation(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> 
     let Op::Activation(act) = node.op else { return None };
     let x: ValueId = node.input(0)?;
     let (on, before) = cx.made_by(x)?;
-    let hosts = matches!(
-        before.op,
-        Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) | Op::MatMul | Op::Binary(_) | Op::BatchNorm(_)
-    );
-    if !hosts || before.pools() || !cx.is_f32(x) || !node.epilogue.is_empty() {
+    let products = matches!(before.op, Op::Conv(_) | Op::ConvTranspose(_) | Op::Dense(_) | Op::MatMul);
+    let integers = matches!(before.op, Op::ConvInteger(_) | Op::MatMulInteger);
+    let elements = matches!(before.op, Op::Binary(_) | Op::BatchNorm(_));
+    if !(products || integers || elements) || before.pools() || !cx.is_f32(x) || !node.epilogue.is_empty() {
         return None;
     }
     let mut fused = before.clone();
