@@ -25,6 +25,8 @@ pub fn floats(shape: &[usize], v: &[f32]) -> Tensor {
 pub fn onnx_type(t: &Tensor) -> i32 {
     match t.dtype() {
         paring::DType::F32 => 1,
+        paring::DType::U8 => 2,
+        paring::DType::I8 => 3,
         paring::DType::I32 => 6,
         paring::DType::I64 => 7,
         paring::DType::Bool => 9,
