@@ -3,7 +3,7 @@
 mod common;
 
 use common::{noise, onnx::*, single};
-use paring::{LayerReport, Model, Options, Tensor};
+use paring::{LayerReport, MachineKind, Model, Options, SaveOptions, Tensor};
 use paring_onnx::proto::*;
 
 fn bytes(signed: bool, shape: &[usize], below: &mut impl FnMut(usize) -> usize) -> Tensor {
@@ -20,9 +20,20 @@ fn integers(t: &Tensor) -> Vec<i32> {
 
 /// A model of `nodes` from the inputs to the outputs of those names.
 fn model(nodes: Vec<NodeProto>, inputs: &[(&str, &Tensor)], constants: &[(&str, Tensor)], outputs: &[&str]) -> Model {
+    shaped(false, nodes, inputs, constants, outputs)
+}
+
+/// The same, whose inputs have any shape where `symbolic`.
+fn shaped(
+    symbolic: bool,
+    nodes: Vec<NodeProto>,
+    inputs: &[(&str, &Tensor)],
+    constants: &[(&str, Tensor)],
+    outputs: &[&str],
+) -> Model {
     let graph = GraphProto {
         name: "dynamic".into(),
-        input: inputs.iter().map(|(n, t)| declared(n, t, false)).collect(),
+        input: inputs.iter().map(|(n, t)| declared(n, t, symbolic)).collect(),
         output: outputs.iter().map(|n| output(n)).collect(),
         initializer: constants.iter().map(|(n, t)| stored(n, t)).collect(),
         node: nodes,
@@ -220,7 +231,7 @@ fn a_dynamically_quantised_network_runs_on_bytes() {
     nodes.extend(layer("h", "v", "y"));
     let constants: Vec<(String, Tensor)> = hidden.constants("w").into_iter().chain(last.constants("v")).collect();
     let constants: Vec<(&str, Tensor)> = constants.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
-    let m = model(nodes, &[("x", &x)], &constants, &["h", "y"]);
+    let m = model(nodes.clone(), &[("x", &x)], &constants, &["h", "y"]);
 
     let first: Vec<f32> = hidden.apply(&x.to_f64s().unwrap().iter().map(|&v| v as f32).collect::<Vec<_>>());
     let first: Vec<f32> = first.iter().map(|v| v.max(0.0)).collect();
@@ -234,7 +245,14 @@ fn a_dynamically_quantised_network_runs_on_bytes() {
         close(&other[1], &last.apply(&first), 2e-2);
     }
     let threads = run(&m, &single().with_threads(3), &[("x", &x)]);
-    assert!(found.iter().zip(&threads).all(|(a, b)| a.bytes() == b.bytes()), "threads change results");
+    let same = |other: &[Tensor]| found.iter().zip(other).all(|(a, b)| a.bytes() == b.bytes());
+    assert!(same(&threads), "threads change results");
+    let any_shape = shaped(true, nodes, &[("x", &x)], &constants, &["h", "y"]);
+    assert!(same(&run(&any_shape, &single(), &[("x", &x)])), "symbols change results");
+    let mut file = Vec::new();
+    let packed = SaveOptions { pack_for: vec![MachineKind::This], options: single(), ..SaveOptions::default() };
+    m.save(&mut file, &packed).unwrap();
+    assert!(same(&run(&Model::from_vec(file).unwrap(), &single(), &[("x", &x)])), "saving changes results");
 
     let layers = layers(&m);
     let of = |op: &str| layers.iter().filter(|l| l.op == op).collect::<Vec<_>>();
