@@ -243,7 +243,7 @@ typedef paring_status (*paring_spawn_fn)(void *ctx, paring_work_fn run, void *wo
 // A model is damaged or contradicts itself.
 #define PARING_CORRUPT 3
 
-// A model asks for something that Paring does not have.
+// A model asks for something that Paring does not have, or the program for something that this platform lacks.
 #define PARING_UNSUPPORTED 4
 
 // The data given to a run is outside what an operator allows.

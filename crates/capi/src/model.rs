@@ -9,7 +9,7 @@ use crate::{
 };
 use facade::{DimInfo, IoInfo, Model};
 use std::{
-    ffi::{CStr, CString, c_char, c_void},
+    ffi::{CString, c_char, c_void},
     path::PathBuf,
     sync::Arc,
 };
@@ -113,7 +113,7 @@ unsafe fn file(path: *const c_char) -> Result<PathBuf> {
     {
         use std::os::unix::ffi::OsStrExt;
         // SAFETY: not NULL, and as the caller promises.
-        let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
+        let bytes = unsafe { std::ffi::CStr::from_ptr(path) }.to_bytes();
         Ok(std::ffi::OsStr::from_bytes(bytes).into())
     }
     #[cfg(not(unix))]

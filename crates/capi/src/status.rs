@@ -20,7 +20,7 @@ pub const PARING_INVALID_ARGUMENT: paring_status = 1;
 pub const PARING_IO: paring_status = 2;
 /// A model is damaged or contradicts itself.
 pub const PARING_CORRUPT: paring_status = 3;
-/// A model asks for something that Paring does not have.
+/// A model asks for something that Paring does not have, or the program for something that this platform lacks.
 pub const PARING_UNSUPPORTED: paring_status = 4;
 /// The data given to a run is outside what an operator allows.
 pub const PARING_DATA: paring_status = 5;

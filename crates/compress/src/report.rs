@@ -72,8 +72,8 @@ pub struct Report {
     pub bytes_before: usize,
     /// Bytes of the quantised model's file.
     pub bytes_after: usize,
-    /// Median milliseconds of a run on one thread.
+    /// Median milliseconds of a run on one thread; not a number where the platform has no clock.
     pub ms_before: f64,
-    /// Median milliseconds of a run of the quantised model on one thread.
+    /// Median milliseconds of a run of the quantised model on one thread, likewise.
     pub ms_after: f64,
 }

@@ -13,7 +13,7 @@ pub enum ErrorKind {
     Io,
     /// A model is damaged or contradicts itself.
     Corrupt,
-    /// A model asks for something that Paring does not have.
+    /// A model asks for something that Paring does not have, or the program for something that this platform lacks.
     Unsupported,
     /// An argument is wrong: a name, shape, type or option.
     Invalid,

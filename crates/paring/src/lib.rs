@@ -17,6 +17,7 @@
 
 mod bind;
 mod cancel;
+mod clock;
 mod cores;
 mod error;
 mod evaluate;
@@ -46,6 +47,7 @@ mod team;
 mod tune;
 
 pub use cancel::Canceller;
+pub use clock::has_clock;
 pub use cores::default_threads;
 pub use error::{Error, ErrorKind, Result};
 pub use explain::{AppliedRow, Explanation, MemoryReport, Optimized, RemarkRow};

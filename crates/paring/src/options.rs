@@ -36,7 +36,7 @@ pub struct Options {
     pub keep_intermediates: bool,
     /// How many sets of input shapes keep their plan ready.
     pub plan_cache: usize,
-    /// Measure each layer (see [`crate::Session::profile`]).
+    /// Measure each layer (see [`crate::Session::profile`]). Takes a [clock](crate::has_clock).
     pub profile: bool,
     /// What a model may not exceed.
     pub limits: Limits,

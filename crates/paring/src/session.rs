@@ -12,6 +12,7 @@ pub use run::{Run, RunOptions};
 use crate::{
     Canceller, DType, Element, Error, ErrorKind, IoInfo, Model, Options, Port, Result, View, ViewMut,
     bind::Key,
+    clock,
     memory::Buffer,
     model,
     profile::Recorder,
@@ -53,6 +54,9 @@ struct Input {
 
 impl Session {
     pub(crate) fn new(model: Model, options: &Options) -> Result<Session> {
+        if options.profile {
+            clock::needed_for("profiling a session")?;
+        }
         let inputs = model
             .inputs()
             .iter()

@@ -6,6 +6,7 @@
 //! Helpers spin from one step to the next, because waking a thread costs tens of microseconds and a spinning one answers
 //! in a fraction of one. They go home when the run ends, or earlier where a step leaves them without work for long.
 
+use crate::has_clock;
 use paring_kernel::Parallel;
 use std::{
     cell::{Cell, UnsafeCell},
@@ -19,6 +20,8 @@ use std::{
 
 /// How long a helper spins for work before it goes home: several times what waking a thread costs.
 const PATIENCE: Duration = Duration::from_micros(200);
+/// What a look for work takes, where there is no clock to tell.
+const LOOK: Duration = Duration::from_nanos(20);
 
 thread_local! {
     /// Whether this thread is asking an executor for help, and the helper has not come back to it.
@@ -75,16 +78,19 @@ impl Helper {
             return;
         }
         let Some(seat) = Seat::take(&self.team) else { return };
-        let (mut done, mut spins, mut idle) = (0, 0u32, None);
+        let (mut done, mut looks, mut since) = (0, 0u32, None);
         while self.team.wants(&seat, self.generation) {
             if self.team.work(&seat, &mut done) {
-                idle = None;
+                (looks, since) = (0, None);
                 continue;
             }
             std::hint::spin_loop();
-            spins = spins.wrapping_add(1);
-            if spins.is_multiple_of(64) {
-                let idle = idle.get_or_insert_with(Instant::now).elapsed();
+            looks = looks.saturating_add(1);
+            if looks.is_multiple_of(64) {
+                let idle = match has_clock() {
+                    true => since.get_or_insert_with(Instant::now).elapsed(),
+                    false => LOOK * looks,
+                };
                 if idle > PATIENCE {
                     return;
                 }

@@ -1,6 +1,6 @@
 //! Measuring kernels on the layers of a model.
 
-use crate::{Isolated, Model, Options, Result, explain};
+use crate::{Isolated, Model, Options, Result, clock, explain};
 use paring_kernel::Problem;
 use paring_plan::{Case, Selection, Tuning};
 use std::time::{Duration, Instant};
@@ -63,13 +63,15 @@ impl Model {
     /// and of all.
     ///
     /// # Errors
-    /// As for [`Model::explain`]; of kind [`crate::ErrorKind::Unsupported`] where a shape depends on data.
+    /// As for [`Model::explain`]; of kind [`crate::ErrorKind::Unsupported`] where a shape depends on data, and without a
+    /// [clock](crate::has_clock).
     pub fn tune(
         &self,
         options: &Options,
         shapes: &[(&str, &[usize])],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(Tuning, Vec<TunedLayer>)> {
+        clock::needed_for("tuning")?;
         let selections = self.selections(options, shapes)?;
         let mut times = Tuning::new(&machine_name());
         let mut tuned = Vec::new();
@@ -98,8 +100,10 @@ impl TunedLayer {
     /// from there. A layer that nobody else can run needs no measurement.
     ///
     /// # Errors
-    /// As for [`Isolated::new`] and [`Isolated::run`].
+    /// As for [`Isolated::new`] and [`Isolated::run`]; of kind [`crate::ErrorKind::Unsupported`] without a
+    /// [clock](crate::has_clock).
     pub fn measure(s: &Selection, times: &mut Tuning) -> Result<Option<TunedLayer>> {
+        clock::needed_for("tuning")?;
         let least = s.cases.iter().map(|c| c.cost_ns).fold(f64::INFINITY, f64::min);
         let worth = |&i: &usize| i == s.chosen || s.cases[i].cost_ns <= HOPELESS * least;
         let worth: Vec<usize> = (0..s.cases.len()).filter(worth).collect();

@@ -3,7 +3,7 @@
 use super::caches::Caches;
 use super::peaks::beyond;
 use super::rates::{block, mul_adds, reading, rereading};
-use crate::{Error, Result, machine_name};
+use crate::{Error, Result, clock, machine_name};
 use paring_kernel::{Machine, Serial};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -32,8 +32,10 @@ impl Calibration {
     /// Measures, within about three seconds, on the calling thread.
     ///
     /// # Errors
-    /// Of kind [`crate::ErrorKind::Memory`] where there is not enough for a block several times the last-level cache.
+    /// Of kind [`crate::ErrorKind::Memory`] where there is not enough for a block several times the last-level cache;
+    /// [`crate::ErrorKind::Unsupported`] without a [clock](crate::has_clock).
     pub fn measure() -> Result<Calibration> {
+        clock::needed_for("measuring the machine")?;
         let mut m = paring_simd::machine();
         let caches = Caches::detect();
         m.l1 = caches.l1.unwrap_or(m.l1);

@@ -2,7 +2,7 @@
 
 use super::caches::Caches;
 use super::rates::{block, mul_adds, reading, widest};
-use crate::{Options, Result, RunOptions, model, session::Workers};
+use crate::{Options, Result, RunOptions, clock, model, session::Workers};
 use paring_kernel::Isa;
 
 /// Rates that the workers of a session reach together at best, measured within a tenth of a second.
@@ -26,8 +26,10 @@ impl Peaks {
     /// rates smaller; [`Peaks::or_better`] joins measurements.
     ///
     /// # Errors
-    /// Of kind [`crate::ErrorKind::Memory`] where there is not enough for the threads or for the block that is read.
+    /// Of kind [`crate::ErrorKind::Memory`] where there is not enough for the threads or for the block that is read;
+    /// [`crate::ErrorKind::Unsupported`] where the platform lacks the threads or a [clock](crate::has_clock).
     pub fn measure(options: &Options) -> Result<Peaks> {
+        clock::needed_for("measuring the machine")?;
         let workers = Workers::new(&options.threads)?;
         let isa = model::machine(options).isa;
         let block = block(beyond(Caches::detect().l3))?;
