@@ -52,6 +52,16 @@ impl Error {
         Error { kind, node: None, message: source.to_string(), source: Some(Box::new(source)) }
     }
 
+    /// The system gave no thread where `what` asked for some.
+    pub(crate) fn threads(what: &str, refused: &std::io::Error) -> Error {
+        if refused.kind() != std::io::ErrorKind::Unsupported {
+            return Error::new(ErrorKind::Memory, format!("{what}: {refused}"));
+        }
+        let instead =
+            "leave runs to the calling thread, as they are where nothing is asked for, or bring threads of your own";
+        Error::new(ErrorKind::Unsupported, format!("{what}: this platform has no threads to give; {instead}"))
+    }
+
     pub(crate) fn at(mut self, node: &str) -> Error {
         self.node = Some(node.into());
         self

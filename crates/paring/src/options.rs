@@ -113,7 +113,8 @@ impl Options {
 pub enum Threads {
     /// The calling thread alone.
     Single,
-    /// Threads of the session's own, so many with the calling one. The others sleep between runs.
+    /// Threads of the session's own, so many with the calling one. The others sleep between runs. Where the platform has
+    /// none, such as WebAssembly, making a session fails with [`crate::ErrorKind::Unsupported`].
     Pool(usize),
     /// The calling thread and a rayon pool that sessions share.
     #[cfg(feature = "shared-pool")]
@@ -123,7 +124,7 @@ pub enum Threads {
 }
 
 impl Default for Threads {
-    /// A pool of [`default_threads`].
+    /// A pool of [`default_threads`], which is the calling thread alone where the platform has no others.
     fn default() -> Threads {
         match default_threads() {
             1 => Threads::Single,

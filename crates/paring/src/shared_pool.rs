@@ -1,7 +1,7 @@
 //! A rayon pool that sessions share.
 
-use crate::{Executor, Helper};
-use std::sync::Arc;
+use crate::{Error, ErrorKind, Executor, Helper, Result};
+use std::{error::Error as _, sync::Arc};
 
 /// A pool of threads shared between sessions. The calling thread of each session takes part in its own runs.
 #[derive(Clone)]
@@ -11,14 +11,18 @@ impl SharedPool {
     /// A new pool of so many threads.
     ///
     /// # Errors
-    /// Where the operating system refuses threads.
-    pub fn new(threads: usize) -> crate::Result<SharedPool> {
+    /// Of kind [`ErrorKind::Memory`] where the operating system refuses threads; [`ErrorKind::Unsupported`] where the
+    /// platform has none, such as WebAssembly.
+    pub fn new(threads: usize) -> Result<SharedPool> {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .thread_name(|i| format!("paring-shared-{i}"))
             .build()
             .map(|p| SharedPool(Arc::new(p)))
-            .map_err(|e| crate::Error::from_source(crate::ErrorKind::Memory, e))
+            .map_err(|e| match e.source().and_then(|s| s.downcast_ref()) {
+                Some(refused) => Error::threads(&format!("a pool of {threads} threads"), refused),
+                None => Error::from_source(ErrorKind::Memory, e),
+            })
     }
 }
 

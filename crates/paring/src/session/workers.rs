@@ -2,7 +2,7 @@
 
 use super::RunOptions;
 use crate::{
-    Error, ErrorKind, Executor, Result, Threads,
+    Error, Executor, Result, Threads,
     pool::{Nobody, OwnThreads},
     team::{Crew, Team},
 };
@@ -28,8 +28,7 @@ impl Workers {
         let executor: Arc<dyn Executor> = match threads {
             Threads::Single | Threads::Pool(0 | 1) => Arc::new(Nobody),
             &Threads::Pool(n) => {
-                let own = OwnThreads::new(checked(n)?);
-                Arc::new(own.map_err(|e| Error::new(ErrorKind::Memory, format!("{n} threads: {e}")))?)
+                Arc::new(OwnThreads::new(checked(n)?).map_err(|e| Error::threads(&format!("{n} threads"), &e))?)
             }
             #[cfg(feature = "shared-pool")]
             Threads::Shared(pool) => Arc::new(pool.clone()),
