@@ -1,6 +1,6 @@
 //! From sums of products to outputs: scales, the epilogue, and bytes again.
 
-use crate::operand::{Bytes, integer};
+use crate::{lanes::Kind, operand::Bytes};
 use paring_core::{DType, Layout, op::EpiOp};
 use paring_kernel::{KernelError, NumericClass, Offer, Problem, Reject, RunCx};
 use paring_simd::{Act, LANES, Simd, Task, by_act, bytes::Narrow};
@@ -19,8 +19,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 struct Residual {
     input: usize,
-    /// What its bytes stand for; `None` for `f32`.
-    bytes: Option<Bytes>,
+    kind: Kind,
 }
 
 /// Most vectors of columns in a tile.
@@ -41,6 +40,8 @@ pub struct Epilogue {
     scale: Vec<f32>,
     shift: Vec<f32>,
     steps: Vec<Step>,
+    /// What is added before anything else, in the units of the result; its zero point is part of the shift.
+    added: Option<Residual>,
     /// Bounds of the result, where it takes nothing but those: in the units of the bytes, where there are any.
     clamp: Option<(f32, f32)>,
     /// The same in integers, where results are bytes and surely small enough before they are bounded.
@@ -126,14 +127,13 @@ impl Epilogue {
             v.resize(width, 0.0);
             v
         };
-        let vector = |input: usize| {
-            let missing = || KernelError::Problem(format!("operand {input} of the epilogue is not constant"));
-            p.const_f32s(input).map(pad).ok_or_else(missing)
-        };
+        let missing = |input: usize| KernelError::Problem(format!("operand {input} of the epilogue is not there"));
+        let vector = |input: usize| p.const_f32s(input).map(pad).ok_or_else(|| missing(input));
         let mut e = Epilogue {
             scale: pad(scale.to_vec()),
             shift: vec![0.0; width],
             steps: vec![],
+            added: None,
             clamp: None,
             narrow: None,
             sums: p.output(0).is_some_and(|y| y.dtype == DType::I32),
@@ -146,9 +146,9 @@ impl Epilogue {
                 EpiOp::Scale { input } => Step::Scale(vector(input)?),
                 EpiOp::PRelu { input } => Step::PRelu(vector(input)?),
                 EpiOp::Residual { input } => {
-                    let operand = p.input(input).filter(|r| r.quant.is_some());
-                    let bytes = operand.map(Bytes::of).transpose().map_err(|r| KernelError::Problem(r.to_string()))?;
-                    Step::Residual(Residual { input, bytes })
+                    let operand = p.input(input).ok_or_else(|| missing(input))?;
+                    let kind = Kind::of(operand).map_err(|r| KernelError::Problem(r.to_string()))?;
+                    Step::Residual(Residual { input, kind })
                 }
                 EpiOp::Act(act) => Step::Act(act),
                 EpiOp::Quantize { .. } | EpiOp::Sign { .. } | EpiOp::MaxPool => continue,
@@ -162,32 +162,48 @@ impl Epilogue {
         Ok(e)
     }
 
-    /// Where at most a clamp is left, brings it, scale and shift to the units of the output. Sums are less than `most` in
-    /// size.
+    /// Where at most a residual and a clamp are left, brings them, scale and shift to the units of the output. Sums are less
+    /// than `most` in size.
     fn shorten(&mut self, most: f32) {
-        let (lo, hi) = match self.steps[..] {
+        let each = self.out.map_or(1.0, |out| 1.0 / out.scale);
+        let (added, rest) = match &self.steps[..] {
+            [Step::Residual(r), rest @ ..] if self.out.is_none() || r.kind != Kind::F32 => (Some(*r), rest),
+            rest => (None, rest),
+        };
+        let (lo, hi) = match *rest {
             [] => (f32::NEG_INFINITY, f32::INFINITY),
             [Step::Act(Act::Relu)] => (0.0, f32::INFINITY),
             [Step::Act(Act::Clamp { lo, hi })] => (lo, hi),
             _ => return,
         };
         self.steps.clear();
+        self.scale.iter_mut().chain(&mut self.shift).for_each(|v| *v *= each);
+        self.added = added.map(|r| Residual { kind: self.in_units(r.kind, each), ..r });
         let Some(out) = self.out else {
             self.clamp = Some((lo, hi));
             return;
         };
-        let each = 1.0 / out.scale;
-        self.scale.iter_mut().chain(&mut self.shift).for_each(|v| *v *= each);
         let (least, largest) = out.range();
         let zero = out.zero_point as f32;
         let within = |v: f32| (v * each).clamp(least - zero, largest - zero);
         let (lo, hi) = (within(lo), within(hi));
         self.clamp = Some((lo, hi));
         // Together less than 2^31.
-        let small = self.scale.iter().all(|s| s.abs() * most <= 1e9) && self.shift.iter().all(|s| s.abs() <= 1e9);
+        let step = self.added.map_or(0.0, |r| if let Kind::Bytes(b) = r.kind { b.scale } else { 0.0 });
+        let small = self.scale.iter().all(|s| s.abs() * most <= 1e9)
+            && self.shift.iter().all(|s| s.abs() <= 5e8)
+            && step * 255.0 <= 5e8;
         let bound = |v: f32| v.round_ties_even() as i16 + out.zero_point as i16;
         let narrow = Narrow { zero: out.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: out.signed };
         self.narrow = small.then_some(narrow);
+    }
+
+    /// A residual in units of which there are `each` in 1, its zero point in the shift.
+    fn in_units(&mut self, kind: Kind, each: f32) -> Kind {
+        let Kind::Bytes(b) = kind else { return kind };
+        let scale = b.scale * each;
+        self.shift.iter_mut().for_each(|v| *v -= b.zero_point as f32 * scale);
+        Kind::Bytes(Bytes { scale, zero_point: 0, ..b })
     }
 
     /// Bytes of an element of the output.
@@ -209,10 +225,9 @@ impl Epilogue {
         let elements = len / self.size();
         let mut residuals = [core::ptr::null::<u8>(); MOST];
         let inputs = self.steps.iter().filter_map(|s| if let Step::Residual(r) = s { Some(r) } else { None });
-        for (to, r) in residuals.iter_mut().zip(inputs) {
+        for (to, r) in residuals.iter_mut().zip(self.added.iter().chain(inputs)) {
             let bytes = cx.input::<u8>(r.input);
-            let size = if r.bytes.is_some() { 1 } else { size_of::<f32>() };
-            assert!(bytes.len() >= elements * size, "a residual is too short");
+            assert!(bytes.len() >= elements * r.kind.size(), "a residual is too short");
             *to = bytes.as_ptr();
         }
         Finish { epilogue: self, scale, y, elements, residuals }
@@ -327,10 +342,22 @@ impl Finish<'_> {
                 values[i][h] = s.mul_add(values[i][h], scale, shift);
             }
         }
-        if let Some(how) = e.narrow
-            && place.lanes >= NV * LANES
+        let at = |i: usize, h: usize| y[i] + place.first + h * place.step;
+        let whole = place.lanes >= NV * LANES;
+        if let Some(r) = e.added
+            && whole
         {
-            let at = |i: usize, h: usize| y[i] + place.first + h * place.step;
+            for i in 0..PX {
+                for h in 0..NV {
+                    // SAFETY: residuals have as many elements as the output.
+                    let more = unsafe { r.kind.load(s, self.residuals[0], at(i, h), LANES) };
+                    values[i][h] = s.add(values[i][h], more);
+                }
+            }
+        }
+        if let Some(how) = e.narrow
+            && whole
+        {
             // Two at once: vectors of a pixel, and the last ones of two pixels.
             for i in 0..PX {
                 for h in 0..NV / 2 {
@@ -351,6 +378,18 @@ impl Finish<'_> {
                         self.y.add(at(first, NV - 1)).cast::<u64>().write_unaligned(bytes[0]);
                         self.y.add(at(second, NV - 1)).cast::<u64>().write_unaligned(bytes[1]);
                     }
+                }
+            }
+            return;
+        }
+        if let (None, Some((lo, hi))) = (e.out, e.clamp)
+            && whole
+        {
+            let (lo, hi) = (s.splat(lo), s.splat(hi));
+            for i in 0..PX {
+                for h in 0..NV {
+                    // SAFETY: the caller's promise.
+                    unsafe { s.store(self.y.cast::<f32>().add(at(i, h)), s.min(hi, s.max(lo, values[i][h]))) };
                 }
             }
             return;
@@ -421,6 +460,23 @@ impl Task for General<'_> {
         let General { finish, place, row, y } = self;
         let e = finish.epilogue;
         let mut residual = 0;
+        macro_rules! add {
+            ($r:expr, $row:expr) => {
+                for (h, eight) in $row.chunks_exact_mut(LANES).enumerate() {
+                    let lanes = place.lanes.saturating_sub(h * LANES);
+                    let more = finish.residual(s, $r, finish.residuals[residual], y + h * place.step, lanes);
+                    // SAFETY: eight elements.
+                    unsafe { s.store(eight.as_mut_ptr(), s.add(s.load(eight.as_ptr()), more)) };
+                }
+                residual += 1;
+            };
+        }
+        // Where there is room for all lanes, it was added before.
+        if let Some(r) = e.added
+            && place.lanes < row.len()
+        {
+            add!(r, row);
+        }
         for step in &e.steps {
             macro_rules! each {
                 ($v:ident => $value:expr) => {
@@ -448,9 +504,7 @@ impl Task for General<'_> {
                     each!(|h| v => s.select(s.less(v, s.splat(0.0)), s.mul(v, s.load(of(b, h))), v));
                 }
                 Step::Residual(r) => {
-                    let from = finish.residuals[residual];
-                    residual += 1;
-                    each!(|h| v => s.add(v, finish.residual(s, *r, from, y + h * place.step, place.lanes - h * LANES)));
+                    add!(*r, row);
                 }
                 Step::Act(act) => by_act!(s, *act, v, each!()),
             }
@@ -466,21 +520,10 @@ impl Finish<'_> {
     /// Eight elements of a residual, of which `lanes` exist.
     #[inline(always)]
     fn residual<S: Simd>(&self, s: S, r: Residual, from: *const u8, at: usize, lanes: usize) -> S::V {
-        let mut row = [0.0f32; LANES];
-        for lane in 0..lanes.min(LANES) {
-            assert!(at + lane < self.elements);
-            // SAFETY: residuals have as many elements as the output.
-            row[lane] = unsafe {
-                match r.bytes {
-                    None => from.cast::<f32>().add(at + lane).read(),
-                    Some(b) => {
-                        let byte = *from.add(at + lane);
-                        (integer(byte, b.signed) - b.zero_point) as f32 * b.scale
-                    }
-                }
-            };
-        }
-        s.from_array(row)
+        let lanes = lanes.min(LANES);
+        assert!(at + lanes <= self.elements);
+        // SAFETY: residuals have as many elements as the output.
+        unsafe { r.kind.load(s, from, at, lanes) }
     }
 
     /// Stores eight results, of which `lanes` exist.
@@ -496,11 +539,8 @@ impl Finish<'_> {
                 if let Some((lo, hi)) = e.clamp {
                     v = s.min(s.splat(hi), s.max(s.splat(lo), v));
                 }
-                let v = s.to_array(v);
-                for lane in 0..room {
-                    // SAFETY: within the output.
-                    unsafe { self.y.cast::<f32>().add(at + lane).write(if lane < lanes { v[lane] } else { 0.0 }) };
-                }
+                // SAFETY: within the output.
+                unsafe { Kind::F32.store(s, self.y, at, v, lanes, room) };
             }
             Some(out) => {
                 let (least, largest) = out.range();
@@ -510,10 +550,15 @@ impl Finish<'_> {
                     None => (s.mul(v, s.splat(1.0 / out.scale)), least - zero, largest - zero),
                 };
                 let v = s.add(s.round(s.min(s.splat(hi), s.max(s.splat(lo), v))), s.splat(zero));
-                let bytes = s.to_bytes(v, out.signed).to_le_bytes();
-                for lane in 0..room {
-                    // SAFETY: within the output.
-                    unsafe { self.y.add(at + lane).write(if lane < lanes { bytes[lane] } else { 0 }) };
+                let bytes = s.to_bytes(v, out.signed);
+                // SAFETY: within the output.
+                unsafe {
+                    if lanes >= LANES {
+                        return self.y.add(at).cast::<u64>().write_unaligned(bytes);
+                    }
+                    for (lane, byte) in bytes.to_le_bytes().into_iter().enumerate().take(room) {
+                        self.y.add(at + lane).write(if lane < lanes { byte } else { 0 });
+                    }
                 }
             }
         }
