@@ -347,11 +347,16 @@ impl Finish<'_> {
         if let Some(r) = e.added
             && whole
         {
+            let mut rows = [[[0.0; LANES]; NV]; PX];
             for i in 0..PX {
                 for h in 0..NV {
-                    // SAFETY: residuals have as many elements as the output.
-                    let more = unsafe { r.kind.load(s, self.residuals[0], at(i, h), LANES) };
-                    values[i][h] = s.add(values[i][h], more);
+                    rows[i][h] = s.to_array(values[i][h]);
+                }
+            }
+            self.add(s, r.kind, place, rows.as_flattened_mut(), NV, y);
+            for i in 0..PX {
+                for h in 0..NV {
+                    values[i][h] = s.from_array(rows[i][h]);
                 }
             }
         }
@@ -435,11 +440,45 @@ impl Finish<'_> {
         }
     }
 
+    /// Adds the first residual to `vectors` whole vectors of each pixel. Out of line, as it would swell every size of tile.
+    #[inline(never)]
+    fn add<S: Simd>(&self, s: S, kind: Kind, place: &Place, rows: &mut [[f32; LANES]], vectors: usize, y: &[usize]) {
+        s.vectorize(Add { finish: self, kind, place, rows, vectors, y });
+    }
+
     /// Any epilogue, and vectors of which some lanes do not exist, for one pixel. Out of line, as it would swell every
     /// size of tile.
     #[inline(never)]
     fn general<S: Simd>(&self, s: S, place: &Place, row: &mut [f32], y: usize) {
         s.vectorize(General { finish: self, place, row, y });
+    }
+}
+
+/// The body of [`Finish::add`].
+struct Add<'a> {
+    finish: &'a Finish<'a>,
+    kind: Kind,
+    place: &'a Place,
+    rows: &'a mut [[f32; LANES]],
+    vectors: usize,
+    y: &'a [usize],
+}
+
+impl Task for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let Add { finish, kind, place, rows, vectors, y } = self;
+        for (row, y) in rows.chunks_exact_mut(vectors).zip(y) {
+            for (h, eight) in row.iter_mut().enumerate() {
+                let at = y + place.first + h * place.step;
+                assert!(at + LANES <= finish.elements);
+                // SAFETY: residuals have as many elements as the output.
+                let more = unsafe { kind.load(s, finish.residuals[0], at, LANES) };
+                *eight = s.to_array(s.add(s.from_array(*eight), more));
+            }
+        }
     }
 }
 
