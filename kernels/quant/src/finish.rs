@@ -1,6 +1,9 @@
 //! From sums of products to outputs: scales, the epilogue, and bytes again.
 
-use crate::{lanes::Kind, operand::Bytes};
+use crate::{
+    lanes::{Kind, put_bytes},
+    operand::Bytes,
+};
 use paring_core::{DType, Layout, op::EpiOp};
 use paring_kernel::{KernelError, NumericClass, Offer, Problem, Reject, RunCx};
 use paring_simd::{Act, LANES, Simd, Task, by_act, bytes::Narrow};
@@ -344,16 +347,14 @@ impl Finish<'_> {
         }
         let at = |i: usize, h: usize| y[i] + place.first + h * place.step;
         let whole = place.lanes >= NV * LANES;
-        if let Some(r) = e.added
-            && whole
-        {
+        if let Some(r) = e.added {
             let mut rows = [[[0.0; LANES]; NV]; PX];
             for i in 0..PX {
                 for h in 0..NV {
                     rows[i][h] = s.to_array(values[i][h]);
                 }
             }
-            self.add(s, r.kind, place, rows.as_flattened_mut(), NV, y);
+            self.add(s, r, place, rows.as_flattened_mut(), NV, y);
             for i in 0..PX {
                 for h in 0..NV {
                     values[i][h] = s.from_array(rows[i][h]);
@@ -440,10 +441,10 @@ impl Finish<'_> {
         }
     }
 
-    /// Adds the first residual to `vectors` whole vectors of each pixel. Out of line, as it would swell every size of tile.
+    /// Adds the first residual to `vectors` vectors of each pixel. Out of line, as it would swell every size of tile.
     #[inline(never)]
-    fn add<S: Simd>(&self, s: S, kind: Kind, place: &Place, rows: &mut [[f32; LANES]], vectors: usize, y: &[usize]) {
-        s.vectorize(Add { finish: self, kind, place, rows, vectors, y });
+    fn add<S: Simd>(&self, s: S, r: Residual, place: &Place, rows: &mut [[f32; LANES]], vectors: usize, y: &[usize]) {
+        s.vectorize(Add { finish: self, residual: r, place, rows, vectors, y });
     }
 
     /// Any epilogue, and vectors of which some lanes do not exist, for one pixel. Out of line, as it would swell every
@@ -457,7 +458,7 @@ impl Finish<'_> {
 /// The body of [`Finish::add`].
 struct Add<'a> {
     finish: &'a Finish<'a>,
-    kind: Kind,
+    residual: Residual,
     place: &'a Place,
     rows: &'a mut [[f32; LANES]],
     vectors: usize,
@@ -469,13 +470,11 @@ impl Task for Add<'_> {
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        let Add { finish, kind, place, rows, vectors, y } = self;
+        let Add { finish, residual, place, rows, vectors, y } = self;
+        let from = finish.residuals[0];
         for (row, y) in rows.chunks_exact_mut(vectors).zip(y) {
             for (h, eight) in row.iter_mut().enumerate() {
-                let at = y + place.first + h * place.step;
-                assert!(at + LANES <= finish.elements);
-                // SAFETY: residuals have as many elements as the output.
-                let more = unsafe { kind.load(s, finish.residuals[0], at, LANES) };
+                let more = finish.residual(s, residual, from, y + place.first, place, h);
                 *eight = s.to_array(s.add(s.from_array(*eight), more));
             }
         }
@@ -499,23 +498,6 @@ impl Task for General<'_> {
         let General { finish, place, row, y } = self;
         let e = finish.epilogue;
         let mut residual = 0;
-        macro_rules! add {
-            ($r:expr, $row:expr) => {
-                for (h, eight) in $row.chunks_exact_mut(LANES).enumerate() {
-                    let lanes = place.lanes.saturating_sub(h * LANES);
-                    let more = finish.residual(s, $r, finish.residuals[residual], y + h * place.step, lanes);
-                    // SAFETY: eight elements.
-                    unsafe { s.store(eight.as_mut_ptr(), s.add(s.load(eight.as_ptr()), more)) };
-                }
-                residual += 1;
-            };
-        }
-        // Where there is room for all lanes, it was added before.
-        if let Some(r) = e.added
-            && place.lanes < row.len()
-        {
-            add!(r, row);
-        }
         for step in &e.steps {
             macro_rules! each {
                 ($v:ident => $value:expr) => {
@@ -543,7 +525,9 @@ impl Task for General<'_> {
                     each!(|h| v => s.select(s.less(v, s.splat(0.0)), s.mul(v, s.load(of(b, h))), v));
                 }
                 Step::Residual(r) => {
-                    add!(*r, row);
+                    let from = finish.residuals[residual];
+                    residual += 1;
+                    each!(|h| v => s.add(v, finish.residual(s, *r, from, y, place, h)));
                 }
                 Step::Act(act) => by_act!(s, *act, v, each!()),
             }
@@ -556,10 +540,10 @@ impl Task for General<'_> {
 }
 
 impl Finish<'_> {
-    /// Eight elements of a residual, of which `lanes` exist.
+    /// Vector `h` of a residual, of the columns at `place` of the pixel whose first column is element `y`.
     #[inline(always)]
-    fn residual<S: Simd>(&self, s: S, r: Residual, from: *const u8, at: usize, lanes: usize) -> S::V {
-        let lanes = lanes.min(LANES);
+    fn residual<S: Simd>(&self, s: S, r: Residual, from: *const u8, y: usize, place: &Place, h: usize) -> S::V {
+        let (at, lanes) = (y + h * place.step, place.lanes.saturating_sub(h * LANES).min(LANES));
         assert!(at + lanes <= self.elements);
         // SAFETY: residuals have as many elements as the output.
         unsafe { r.kind.load(s, from, at, lanes) }
@@ -589,16 +573,8 @@ impl Finish<'_> {
                     None => (s.mul(v, s.splat(1.0 / out.scale)), least - zero, largest - zero),
                 };
                 let v = s.add(s.round(s.min(s.splat(hi), s.max(s.splat(lo), v))), s.splat(zero));
-                let bytes = s.to_bytes(v, out.signed);
                 // SAFETY: within the output.
-                unsafe {
-                    if lanes >= LANES {
-                        return self.y.add(at).cast::<u64>().write_unaligned(bytes);
-                    }
-                    for (lane, byte) in bytes.to_le_bytes().into_iter().enumerate().take(room) {
-                        self.y.add(at + lane).write(if lane < lanes { byte } else { 0 });
-                    }
-                }
+                unsafe { put_bytes(self.y.add(at), s.to_bytes(v, out.signed), lanes, room) };
             }
         }
     }

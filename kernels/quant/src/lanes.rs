@@ -81,16 +81,26 @@ impl Kind {
                     }
                 }
                 Kind::Bytes(b) => {
-                    let bytes = s.to_bytes(b.quantise(s, v), b.signed);
-                    if n >= LANES {
-                        return p.add(at).cast::<u64>().write_unaligned(bytes);
-                    }
-                    let bytes = bytes.to_le_bytes();
-                    for lane in 0..room.max(n) {
-                        p.add(at + lane).write(if lane < n { bytes[lane] } else { 0 });
-                    }
+                    put_bytes(p.add(at), s.to_bytes(b.quantise(s, v), b.signed), n, room);
                 }
             }
+        }
+    }
+}
+
+/// Stores the first `n` of eight bytes, and zeros in as many after them as there are `room`s more.
+///
+/// # Safety
+/// `max(n, room)` bytes must be valid for writes.
+#[inline(always)]
+pub unsafe fn put_bytes(p: *mut u8, bytes: u64, n: usize, room: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n >= LANES {
+            return p.cast::<u64>().write_unaligned(bytes);
+        }
+        for (lane, byte) in bytes.to_le_bytes().into_iter().enumerate().take(room.max(n)) {
+            p.add(lane).write(if lane < n { byte } else { 0 });
         }
     }
 }
