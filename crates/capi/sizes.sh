@@ -12,7 +12,7 @@ if [ "${1:-}" = "--target" ]; then
   shift 2
 fi
 if [ $# -eq 0 ]; then
-  set -- "" "winograd" "portable winograd" "int8 winograd" "binary int8 winograd" "binary fft fp16 im2col int8 transposed winograd" \
+  set -- "" "winograd" "portable winograd" "int8 winograd" "binary int8 winograd" "binary fft fp16 im2col int8 lowbit transposed winograd" \
     "default" "avx512 default"
 fi
 

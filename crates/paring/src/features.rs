@@ -19,12 +19,13 @@ pub struct FeatureUse {
 
 /// The feature that brings a kernel of that name; `None` for those of every build, and for the program's own.
 fn feature_of(kernel: &str) -> Option<&'static str> {
-    const PREFIXES: [(&str, &str); 5] = [
+    const PREFIXES: [(&str, &str); 6] = [
         ("conv_winograd_", "winograd"),
         ("conv_fft_", "fft"),
         ("conv_im2col_", "im2col"),
         ("conv_transpose_", "transposed"),
         ("dense_half_", "fp16"),
+        ("dense_table_", "lowbit"),
     ];
     let families: &[(&'static str, &[&dyn Kernel])] = &[
         #[cfg(feature = "fallback")]
@@ -88,7 +89,7 @@ mod tests {
             let base = paring_vector::KERNELS.iter().chain(paring_dense::KERNELS).any(|k| k.descriptor().name == name);
             assert!(base || feature_of(name).is_some(), "{name}");
         }
-        for feature in ["winograd", "fft", "im2col", "transposed", "fp16", "int8", "binary", "fallback"] {
+        for feature in ["winograd", "fft", "im2col", "transposed", "fp16", "lowbit", "int8", "binary", "fallback"] {
             let kernels = crate::builtin_registry();
             assert!(kernels.iter().any(|k| feature_of(k.descriptor().name) == Some(feature)), "{feature}");
         }

@@ -158,13 +158,23 @@ fn real_problem(p: &Problem) -> Problem {
     real
 }
 
-/// A constant of which offers and prices see no more than that it is one: the first element is no half, lest it be taken
-/// for a matrix of halves.
+/// Elements of a row or a column that are different.
+const STAND_OUT: usize = 32;
+
+/// A constant of which offers and prices see no more than that it is one: the first elements are all different and no
+/// halves, lest it be taken for a matrix of halves, or one of few different weights.
 fn stand_in(shape: &[usize]) -> Option<Tensor> {
     let bytes = DType::F32.bytes(paring_core::numel(shape).ok()?)?;
     let mut elements = AlignedBuf::zeroed(bytes).ok()?;
-    if let Some(first) = elements.as_mut_slice().first_chunk_mut() {
-        *first = 0.1f32.to_ne_bytes();
+    let row = shape.last().copied().unwrap_or(1).max(1);
+    let numbers: &mut [f32] = bytemuck::cast_slice_mut(elements.as_mut_slice());
+    for i in 0..STAND_OUT {
+        // Along the first row, and along the first column.
+        for at in [i, i * row] {
+            if let Some(v) = numbers.get_mut(at) {
+                *v = 0.1 * (1 + at) as f32;
+            }
+        }
     }
     Tensor::from_buffer(DType::F32, shape, elements).ok()
 }

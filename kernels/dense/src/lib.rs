@@ -6,7 +6,14 @@
 #![warn(missing_docs)]
 // Families share code, of which some have no use for all.
 #![cfg_attr(
-    not(all(feature = "fft", feature = "fp16", feature = "im2col", feature = "transposed", feature = "winograd")),
+    not(all(
+        feature = "fft",
+        feature = "fp16",
+        feature = "im2col",
+        feature = "lowbit",
+        feature = "transposed",
+        feature = "winograd"
+    )),
     allow(dead_code, unused_imports)
 )]
 
@@ -25,6 +32,8 @@ pub mod matmul;
 mod one_row;
 pub mod panel;
 mod stamp;
+#[cfg(feature = "lowbit")]
+mod table;
 mod tile;
 pub mod tiled;
 mod unpacked;
@@ -121,6 +130,10 @@ kernels! {
         half::DenseHalf: "dense_half_f32",
             "Product of one row with a constant matrix in half precision, made single precision as it is loaded",
             ["Dense"], Reduced;
+        #[cfg(feature = "lowbit")]
+        table::DenseTable: "dense_table_f32",
+            "Product of one row with a constant matrix of at most sixteen different weights in each column",
+            ["Dense"], Reassociated;
         unpacked::Unpacked: "dense_unpacked_f32",
             "Product of one row with a constant matrix, read where it lies: eight dot products at once",
             ["Dense"], Reassociated;

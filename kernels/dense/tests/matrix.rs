@@ -95,6 +95,36 @@ fn weights_in_half_precision() {
     }
 }
 
+/// Columns of sixteen different weights are kept as they are, and a seventeenth is seen wherever it stands.
+#[test]
+fn weights_of_few_different_values() {
+    let mut r = Random(12);
+    let machine = paring_simd::machine();
+    let tables = || KERNELS.iter().filter(|k| k.descriptor().name.starts_with("dense_table_f32"));
+    for (k, n, transposed) in [(128, 1, true), (129, 10, false), (191, 33, true), (2048, 130, true), (512, 65, false)] {
+        let (x, values) = (r.floats(k), r.weights(16 * n, k));
+        let w: Vec<f32> = (0..k * n).map(|i| values[16 * (i % n) + r.below(16)]).collect();
+        let sums = product(&x, &w, 1, k, n);
+        let stored = match transposed {
+            true => (0..n * k).map(|i| w[i % k * n + i / k]).collect(),
+            false => w,
+        };
+        let shape = if transposed { [n, k] } else { [k, n] };
+        let with = |stored: &[f32]| {
+            let inputs = vec![Some(operand(&[1, k], &x, false)), Some(operand(&shape, stored, true))];
+            problem(Op::Dense(DenseAttrs { transposed }), inputs, &[1, n], vec![])
+        };
+        let p = with(&stored);
+        let data = [x.clone(), stored.clone()];
+        assert!(check(&p, &data, &["dense_table_f32"], |_| sums.clone()) > 0);
+
+        let mut more = stored;
+        *more.last_mut().expect("a weight") = 17.0;
+        let all_used = k > 500;
+        assert!(!all_used || tables().all(|t| t.offers(&with(&more), &machine, &mut vec![]).is_err()));
+    }
+}
+
 fn check_matmul(r: &mut Random, a: &[usize], b: &[usize]) -> usize {
     let (batch_a, m, k) = match a {
         [k] => (&[][..], None, *k),

@@ -105,6 +105,10 @@ macro_rules! extend {
                 self.0.look_up(table, index)
             }
             #[inline(always)]
+            fn assemble(self, planes: [__m256i; 4]) -> [__m256; 4] {
+                self.0.assemble(planes)
+            }
+            #[inline(always)]
             fn add_bytes(self, a: __m256i, b: __m256i) -> __m256i {
                 self.0.add_bytes(a, b)
             }

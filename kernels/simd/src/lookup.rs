@@ -28,6 +28,10 @@ pub trait Lookup: Lanes {
     /// For each lane of `index`, which are below sixteen, the byte of the table.
     fn look_up(self, table: Self::B, index: Self::B) -> Self::B;
 
+    /// Four planes of bytes as 32 numbers, of which the first plane has the lowest bytes: lane `i` of vector `v` is made of
+    /// the bytes of lane `4 v + i` for the first four lanes, and of `12 + 4 v + i` for the others (see [`plane_lane`]).
+    fn assemble(self, planes: [Self::B; 4]) -> [Self::V; 4];
+
     /// `a + b`, lane by lane, the lower eight bits of it.
     fn add_bytes(self, a: Self::B, b: Self::B) -> Self::B;
 
@@ -46,6 +50,12 @@ pub trait Lookup: Lanes {
     /// Sums of the lower four and of the upper four lanes of four vectors, and 80 more, as bytes: two of the first vector,
     /// then of the second, and so on. The lanes must be integers, and the bytes within 0 to 160.
     fn fours(self, v: [Self::V; 4]) -> [u8; 8];
+}
+
+/// The lane of a plane that number `i` of the 32 that [`Lookup::assemble`] makes comes from.
+pub const fn plane_lane(i: usize) -> usize {
+    let (vector, lane) = (i / LANES, i % LANES);
+    4 * vector + lane % 4 + lane / 4 * (BYTES / 2)
 }
 
 impl Lookup for crate::Portable {
@@ -69,6 +79,11 @@ impl Lookup for crate::Portable {
     #[inline(always)]
     fn look_up(self, table: [u8; BYTES], index: [u8; BYTES]) -> [u8; BYTES] {
         index.map(|i| table[usize::from(i & 15)])
+    }
+    #[inline(always)]
+    fn assemble(self, planes: [[u8; BYTES]; 4]) -> [Self::V; 4] {
+        let number = |i: usize| f32::from_le_bytes(planes.map(|p| p[plane_lane(i)]));
+        core::array::from_fn(|v| Self::V::new(core::array::from_fn(|i| number(v * LANES + i))))
     }
     #[inline(always)]
     fn add_bytes(self, a: [u8; BYTES], b: [u8; BYTES]) -> [u8; BYTES] {
@@ -132,6 +147,17 @@ mod x86 {
             unsafe { _mm256_shuffle_epi8(table, index) }
         }
         #[inline(always)]
+        fn assemble(self, [a, b, c, d]: [__m256i; 4]) -> [__m256; 4] {
+            // SAFETY: the token proves the instructions.
+            unsafe {
+                let low = [_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)];
+                let high = [_mm256_unpacklo_epi8(c, d), _mm256_unpackhi_epi8(c, d)];
+                let first = |i: usize| _mm256_castsi256_ps(_mm256_unpacklo_epi16(low[i], high[i]));
+                let second = |i: usize| _mm256_castsi256_ps(_mm256_unpackhi_epi16(low[i], high[i]));
+                [first(0), second(0), first(1), second(1)]
+            }
+        }
+        #[inline(always)]
         fn add_bytes(self, a: __m256i, b: __m256i) -> __m256i {
             // SAFETY: the token proves the instructions.
             unsafe { _mm256_add_epi8(a, b) }
@@ -180,7 +206,7 @@ mod tests {
     struct All(u8);
 
     impl Task for All {
-        type Output = (Vec<u16>, Vec<[f32; 8]>, [u8; 8]);
+        type Output = (Vec<u16>, Vec<[f32; 8]>, [u8; 8], Vec<[u32; 8]>);
 
         #[inline(always)]
         fn call<S: Simd>(self, s: S) -> Self::Output {
@@ -197,7 +223,9 @@ mod tests {
                 s.add_to_words(words.as_mut_ptr(), s.add_bytes(lower, s.add_bytes(upper, s.no_bytes())));
                 s.add_to_words(words.as_mut_ptr(), lower);
                 let numbers = (0..4).map(|i| s.to_array(s.words_to_f32(words.as_ptr().add(i * 8), 40_000))).collect();
-                (words, numbers, s.fours(twos))
+                let planes = [lower, upper, s.add_bytes(lower, upper), upper];
+                let assembled = s.assemble(planes).map(|v| s.to_array(v).map(f32::to_bits)).to_vec();
+                (words, numbers, s.fours(twos), assembled)
             }
         }
     }
@@ -209,6 +237,10 @@ mod tests {
             if seed == 0 {
                 // Lane 1 holds byte 37, of which the nibbles are 5 and 2: bytes 185 and 74 of the table.
                 assert_eq!(expected.0[16], 16u16.wrapping_mul(2021) + (185 + 74) % 256 + 185);
+                let lanes: Vec<u32> = expected.3.concat().iter().map(|b| b & 255).collect();
+                // Lanes 0 to 3 and 16 to 19, the latter of bytes 80, 117, 154 and 191.
+                let byte = |i: u32| (i % 16 * 37) & 255;
+                assert_eq!(lanes[..8], [0, 37, 74, 111, 80, 117, 154, 191].map(byte));
             }
             #[allow(unused_macros)]
             macro_rules! compare {

@@ -155,6 +155,24 @@ fn dense(m: &mut Maker) {
         let inputs = move |rng: &mut Rng| vec![given(rng.floats(&[1, k])), halves(rng)];
         m.add_fused(Op::Dense(DenseAttrs { transposed }), inputs, None);
     }
+    // Weights of which each column has up to sixteen, and so many that their order matters.
+    for (k, n, transposed, different) in
+        [(133, 21, true, 16), (640, 50, false, 16), (199, 33, true, 3), (128, 1, false, 1)]
+    {
+        let few = move |rng: &mut Rng| {
+            let (codes, values) = (rng.integers(&[n, k], 0, different - 1), rng.floats(&[n, 16]));
+            let (codes, values) = (codes.to_f64s().expect("integers"), values.to_f64s().expect("numbers"));
+            let weight = |column: usize, k_at: usize| values[16 * column + codes[column * k + k_at] as usize] as f32;
+            let w: Vec<f32> = match transposed {
+                true => (0..n * k).map(|i| weight(i / k, i % k)).collect(),
+                false => (0..k * n).map(|i| weight(i % n, i / n)).collect(),
+            };
+            let shape = if transposed { [n, k] } else { [k, n] };
+            known(Tensor::new(&shape, &w).expect("a small tensor"))
+        };
+        let inputs = move |rng: &mut Rng| vec![given(rng.floats(&[1, k])), few(rng)];
+        m.add_fused(Op::Dense(DenseAttrs { transposed }), inputs, None);
+    }
     let x = m.rng.floats(&[2, 3, 20]);
     let w = m.rng.floats(&[20, 9]);
     m.add1(Op::Dense(DenseAttrs { transposed: false }), vec![given(x), known(w)]);

@@ -33,6 +33,20 @@ impl<P: Products> Lookup for NeonWith<P> {
         unsafe { uint8x16x2_t(vqtbl1q_u8(table.0, index.0), vqtbl1q_u8(table.1, index.1)) }
     }
     #[inline(always)]
+    fn assemble(self, [a, b, c, d]: [uint8x16x2_t; 4]) -> [float32x4x2_t; 4] {
+        // SAFETY: the token proves the instructions.
+        let half = |a, b, c, d| unsafe {
+            let words = |v: uint8x16_t| vreinterpretq_u16_u8(v);
+            let low = [words(vzip1q_u8(a, b)), words(vzip2q_u8(a, b))];
+            let high = [words(vzip1q_u8(c, d)), words(vzip2q_u8(c, d))];
+            let first = |i: usize| vreinterpretq_f32_u16(vzip1q_u16(low[i], high[i]));
+            let second = |i: usize| vreinterpretq_f32_u16(vzip2q_u16(low[i], high[i]));
+            [first(0), second(0), first(1), second(1)]
+        };
+        let (front, back) = (half(a.0, b.0, c.0, d.0), half(a.1, b.1, c.1, d.1));
+        core::array::from_fn(|v| float32x4x2_t(front[v], back[v]))
+    }
+    #[inline(always)]
     fn add_bytes(self, a: uint8x16x2_t, b: uint8x16x2_t) -> uint8x16x2_t {
         // SAFETY: the token proves the instructions.
         unsafe { uint8x16x2_t(vaddq_u8(a.0, b.0), vaddq_u8(a.1, b.1)) }
