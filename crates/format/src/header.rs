@@ -18,7 +18,8 @@ pub(crate) const MOST_SECTIONS: u32 = 1 << 16;
 /// What a section is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SectionKind {
-    /// The graph in text form; constants of more than 16 elements are `data N`, the `N`th constant section.
+    /// The graph in text form; constants of more than 16 elements are `data N`, the `N`th constant section,
+    /// plain or coded.
     Graph,
     /// Where the network comes from, in RON.
     Metadata,
@@ -30,6 +31,8 @@ pub enum SectionKind {
     PackIndex,
     /// Weights in the form that a kernel reads.
     Packed,
+    /// The elements of one constant, as tables and codes.
+    CodedConstant,
     /// Something that this version does not know, and skips.
     Unknown(u32),
 }
@@ -43,6 +46,7 @@ impl SectionKind {
             SectionKind::Constant => 4,
             SectionKind::PackIndex => 5,
             SectionKind::Packed => 6,
+            SectionKind::CodedConstant => 7,
             SectionKind::Unknown(code) => code,
         }
     }
@@ -55,6 +59,7 @@ impl SectionKind {
             4 => SectionKind::Constant,
             5 => SectionKind::PackIndex,
             6 => SectionKind::Packed,
+            7 => SectionKind::CodedConstant,
             code => SectionKind::Unknown(code),
         }
     }
@@ -68,6 +73,7 @@ impl SectionKind {
             SectionKind::Constant => "constant",
             SectionKind::PackIndex => "pack index",
             SectionKind::Packed => "packed weights",
+            SectionKind::CodedConstant => "coded constant",
             SectionKind::Unknown(_) => "unknown",
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     FormatError, Integrity, Metadata, PackSet, Recipe,
+    coded::Coded,
     describe::decode,
     guard::{Guarded, compare},
     header::{self, Section, SectionKind},
@@ -84,10 +85,7 @@ pub fn read(file: Shared, kernels: &str, limits: &Limits) -> Result<Contents, Fo
     let texts = Texts { bytes, sections: &sections, limit: limits.text_bytes };
     let text = texts.get(SectionKind::Graph)?.ok_or_else(|| FormatError::Structure("it has no graph".into()))?;
     let integrity = Integrity::default();
-    let constants: Vec<SharedBytes> = of_kind(&sections, SectionKind::Constant)
-        .enumerate()
-        .map(|(i, section)| guarded(&file, section, format!("constant {i}"), &integrity))
-        .collect();
+    let constants = constants(&file, &sections, &integrity)?;
     let graph = Graph::parse_with(text, limits.text_bytes, &|i| constants.get(i).cloned())?;
     if graph.node_count() > limits.nodes {
         let (found, limit) = (graph.node_count() as u64, limits.nodes as u64);
@@ -114,6 +112,25 @@ fn aligned(file: Shared) -> Result<Shared, FormatError> {
 
 fn of_kind(sections: &[Section], kind: SectionKind) -> impl Iterator<Item = &Section> {
     sections.iter().filter(move |s| s.kind == kind)
+}
+
+fn constants(file: &Shared, sections: &[Section], integrity: &Integrity) -> Result<Vec<SharedBytes>, FormatError> {
+    let mut constants = Vec::new();
+    for section in sections {
+        let what = || format!("constant {}", constants.len());
+        let constant = match section.kind {
+            SectionKind::Constant => guarded(file, section, what(), integrity),
+            SectionKind::CodedConstant => {
+                let (range, integrity) = (section.range.clone(), integrity.clone());
+                let coded = Coded::new(file.clone(), range, section.checksum, what(), integrity)?;
+                let len = coded.len();
+                SharedBytes::unread(Arc::new(coded), len)
+            }
+            _ => continue,
+        };
+        constants.push(constant);
+    }
+    Ok(constants)
 }
 
 fn guarded(file: &Shared, section: &Section, what: String, integrity: &Integrity) -> SharedBytes {

@@ -1,7 +1,7 @@
 //! Writing.
 
 use crate::{
-    FormatError, Metadata, PackDescription, PackSet, Recipe,
+    FormatError, Metadata, PackDescription, PackSet, Recipe, coded,
     describe::encode,
     header::{self, HEADER, MOST_SECTIONS, Section, SectionKind, align, checksum},
 };
@@ -42,7 +42,7 @@ pub struct Written {
     pub graph_bytes: usize,
     /// Constants that are not in the graph's text.
     pub constants: usize,
-    /// Bytes of those.
+    /// Bytes of those in the file.
     pub constant_bytes: usize,
     /// For each kind of machine: its name, blocks, and bytes of those that no kind before it has.
     pub packed: Vec<(String, usize, usize)>,
@@ -54,6 +54,7 @@ pub struct Written {
 enum Body {
     Text(String),
     Shared(SharedBytes),
+    Coded(Vec<u8>),
 }
 
 impl Body {
@@ -61,6 +62,7 @@ impl Body {
         match self {
             Body::Text(t) => t.as_bytes(),
             Body::Shared(b) => b.as_slice(),
+            Body::Coded(b) => b,
         }
     }
 }
@@ -102,7 +104,6 @@ pub fn write(
     let text = text.map_err(|_| FormatError::Structure("an operator has no text form".into()))?;
     written.graph_bytes = text.len();
     written.constants = constants.len();
-    written.constant_bytes = constants.iter().map(|t| t.byte_len()).sum();
 
     let (index, packed) = index(sets, &numbers, &mut written);
     let mut bodies = vec![
@@ -111,7 +112,12 @@ pub fn write(
         (SectionKind::Recipe, Body::Text(encode(recipe)?)),
         (SectionKind::PackIndex, Body::Text(encode(&index)?)),
     ];
-    bodies.extend(constants.iter().map(|t| (SectionKind::Constant, Body::Shared(t.shared().clone()))));
+    let first = bodies.len();
+    bodies.extend(constants.iter().map(|t| match coded::encode(t) {
+        Some(coded) => (SectionKind::CodedConstant, Body::Coded(coded)),
+        None => (SectionKind::Constant, Body::Shared(t.shared().clone())),
+    }));
+    written.constant_bytes = bodies[first..].iter().map(|(_, body)| body.bytes().len()).sum();
     bodies.extend(packed.into_iter().map(|b| (SectionKind::Packed, Body::Shared(b))));
     written.bytes = put(out, &bodies)?;
     Ok(written)

@@ -22,12 +22,17 @@ graph "small" {
   %5 = Reduce(kind: Mean, axes: None, keep_dims: false, noop_if_empty: false)(%4, %axes)
   const %w3: f32[8, 4] = random 4
   %6 = MatMul(%5, %w3)
-  output "y" = %6
+  const %w4: f32[4, 256] = [FEW]
+  %7 = MatMul(%6, %w4)
+  output "y" = %7
 }
 "#;
 
+/// [`SMALL`], with weights of three different numbers, which are coded in a file.
 fn small() -> Model {
-    Model::from_graph(Graph::parse(SMALL).unwrap_or_else(|e| panic!("{e}"))).unwrap()
+    let few: Vec<&str> = (0..1024).map(|i| ["-0.5", "0.0", "0.25"][i * i / 7 % 3]).collect();
+    let text = SMALL.replace("FEW", &few.join(", "));
+    Model::from_graph(Graph::parse(&text).unwrap_or_else(|e| panic!("{e}"))).unwrap()
 }
 
 fn saved_as(model: &Model, options: &SaveOptions) -> Vec<u8> {
@@ -140,6 +145,7 @@ fn a_file_is_mapped_and_says_how_it_was_made() {
     let sections = model.sections().unwrap();
     assert!(sections.iter().all(|s| s.range.start % 64 == 0));
     assert!(sections.iter().any(|s| s.kind == SectionKind::Packed));
+    assert!(sections.iter().any(|s| s.kind == SectionKind::CodedConstant));
     // From an address that is no multiple of 64.
     let mut moved = vec![0; 1];
     moved.extend_from_slice(&file);
