@@ -1,10 +1,11 @@
 //! Channels of blocked tensors joined, cut and reordered where they do not fall on whole blocks.
 
 use crate::{concat::sizes, movement::slice_steps, support::*};
+use bytemuck::Pod;
 use paring_core::{DType, Op, normalize_axis};
 use paring_kernel::{KernelError, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx};
 use paring_simd::{LANES, Simd};
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
 /// `Concat`, `Split`, `Slice`, `ChannelShuffle` and constant `Gather` along the channels, blocked.
 pub(crate) struct Channels;
@@ -102,8 +103,11 @@ fn checked(p: &Problem) -> Result<(Planes, Sources), Reject> {
 impl Family for Channels {
     fn offers(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let all = if matches!(p.op, Op::Concat(_)) { p.inputs.len() } else { 1 };
-        if require_movable(p, 0..all)? != DType::F32 {
-            return Err("only f32 is blocked".into());
+        let quantised = p.input(0).is_some_and(|x| x.quant.is_some());
+        match require_movable(p, 0..all)? {
+            DType::F32 => {}
+            DType::U8 | DType::I8 if quantised => {}
+            _ => return Err("only f32 and quantised bytes are blocked".into()),
         }
         if all > MOST_INPUTS {
             return Err("more than 32 inputs".into());
@@ -136,7 +140,9 @@ impl Family for Channels {
                 .collect()
         };
         let tables = sources.into_iter().map(|s| s.map(table)).collect();
-        Ok(Box::new(Run { samples: planes.samples, plane: planes.plane, channels, tables }))
+        let run = Run { samples: planes.samples, plane: planes.plane, channels, tables };
+        let bytes = p.input(0).is_some_and(|x| x.dtype.bytes(1) == Some(1));
+        Ok(if bytes { Box::new(RunOf::<u8>::new(run)) } else { Box::new(RunOf::<f32>::new(run)) })
     }
 }
 
@@ -166,24 +172,34 @@ struct Run {
     tables: Vec<Option<Vec<[Source; LANES]>>>,
 }
 
-impl Prepared for Run {
+/// A [`Run`] on elements of this type.
+struct RunOf<T>(Run, PhantomData<fn() -> T>);
+
+impl<T> RunOf<T> {
+    fn new(run: Run) -> RunOf<T> {
+        RunOf(run, PhantomData)
+    }
+}
+
+impl<T: Pod + Send + Sync> Prepared for RunOf<T> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let mut inputs: [&[f32]; MOST_INPUTS] = [&[]; MOST_INPUTS];
-        for (i, x) in inputs.iter_mut().enumerate().take(self.channels.len()) {
-            if self.channels[i] > 0 {
+        let run = &self.0;
+        let mut inputs: [&[T]; MOST_INPUTS] = [&[]; MOST_INPUTS];
+        for (i, x) in inputs.iter_mut().enumerate().take(run.channels.len()) {
+            if run.channels[i] > 0 {
                 *x = cx.input(i);
             }
         }
         let parallel = cx.parallel();
-        let size = self.plane * LANES;
-        for (o, table) in self.tables.iter().enumerate() {
+        let size = run.plane * LANES;
+        for (o, table) in run.tables.iter().enumerate() {
             let Some(table) = table else { continue };
-            let y = cx.shared_output::<f32>(o);
-            split(parallel, self.samples * table.len(), y.len() * 16, &|units, _| {
+            let y = cx.shared_output::<T>(o);
+            split(parallel, run.samples * table.len(), y.len() * 16, &|units, _| {
                 for unit in units {
                     // SAFETY: every unit is a block of the output of its own.
                     let y = unsafe { y.slice(unit * size, size) };
-                    self.block(&inputs, unit / table.len(), &table[unit % table.len()], y);
+                    run.block(&inputs, unit / table.len(), &table[unit % table.len()], y);
                 }
             });
         }
@@ -192,7 +208,13 @@ impl Prepared for Run {
 }
 
 impl Run {
-    fn block(&self, inputs: &[&[f32]; MOST_INPUTS], sample: usize, from: &[Source; LANES], y: &mut [f32]) {
+    fn block<T: Pod + Send + Sync>(
+        &self,
+        inputs: &[&[T]; MOST_INPUTS],
+        sample: usize,
+        from: &[Source; LANES],
+        y: &mut [T],
+    ) {
         let size = y.len();
         let plane = |s: Source| {
             let blocks = self.channels[s.input].div_ceil(LANES);
@@ -207,7 +229,7 @@ impl Run {
         while lane < LANES {
             let source = from[lane];
             if source == Source::ZERO {
-                y.iter_mut().skip(lane).step_by(LANES).for_each(|y| *y = 0.0);
+                y.iter_mut().skip(lane).step_by(LANES).for_each(|y| *y = T::zeroed());
                 lane += 1;
                 continue;
             }
@@ -215,14 +237,14 @@ impl Run {
                 (lane..LANES).take_while(|&l| from[l] == Source { lane: source.lane + l - lane, ..source }).count();
             let x = plane(source);
             match run {
-                1 => lanes::<1>(x, source.lane, y, lane),
-                2 => lanes::<2>(x, source.lane, y, lane),
-                3 => lanes::<3>(x, source.lane, y, lane),
-                4 => lanes::<4>(x, source.lane, y, lane),
-                5 => lanes::<5>(x, source.lane, y, lane),
-                6 => lanes::<6>(x, source.lane, y, lane),
-                7 => lanes::<7>(x, source.lane, y, lane),
-                _ => lanes::<8>(x, source.lane, y, lane),
+                1 => lanes::<T, 1>(x, source.lane, y, lane),
+                2 => lanes::<T, 2>(x, source.lane, y, lane),
+                3 => lanes::<T, 3>(x, source.lane, y, lane),
+                4 => lanes::<T, 4>(x, source.lane, y, lane),
+                5 => lanes::<T, 5>(x, source.lane, y, lane),
+                6 => lanes::<T, 6>(x, source.lane, y, lane),
+                7 => lanes::<T, 7>(x, source.lane, y, lane),
+                _ => lanes::<T, 8>(x, source.lane, y, lane),
             }
             lane += run;
         }
@@ -230,7 +252,7 @@ impl Run {
 }
 
 /// Copies `N` lanes of every pixel.
-fn lanes<const N: usize>(x: &[f32], from: usize, y: &mut [f32], to: usize) {
+fn lanes<T: Pod + Send + Sync, const N: usize>(x: &[T], from: usize, y: &mut [T], to: usize) {
     for (x, y) in x.chunks_exact(LANES).zip(y.chunks_exact_mut(LANES)) {
         y[to..to + N].copy_from_slice(&x[from..from + N]);
     }
