@@ -73,17 +73,18 @@ impl Form {
         head
     }
 
-    /// Calls `each` with every element's number and the number of its table, in order.
-    fn walk(&self, mut each: impl FnMut(usize, usize)) {
+    /// Calls `each` with every element's number and the number of its table, in order, until it returns `None`.
+    fn walk(&self, mut each: impl FnMut(usize, usize) -> Option<()>) -> Option<()> {
         let mut i = 0;
         while i < self.elements {
             for table in 0..self.tables {
                 for _ in 0..self.span {
-                    each(i, table);
+                    each(i, table)?;
                     i += 1;
                 }
             }
         }
+        Some(())
     }
 }
 
@@ -104,19 +105,11 @@ fn encode_by(t: &Tensor, tables: usize, span: usize) -> Option<Vec<u8>> {
     let widest = Form { bits: 8, tables, span, elements: t.len() };
     // Most constants end here, in their first row or column.
     let mut seen: Vec<HashMap<u32, usize>> = vec![HashMap::new(); tables];
-    let mut i = 0;
-    while i < t.len() {
-        for table in &mut seen {
-            for _ in 0..span {
-                let next = table.len();
-                table.entry(bits_of(i)?).or_insert(next);
-                if table.len() > 256 {
-                    return None;
-                }
-                i += 1;
-            }
-        }
-    }
+    widest.walk(|i, table| {
+        let next = seen[table].len();
+        seen[table].entry(bits_of(i)?).or_insert(next);
+        (seen[table].len() <= 256).then_some(())
+    })?;
     let most = seen.iter().map(HashMap::len).max()?;
     let bits = [1, 2, 4, 8].into_iter().find(|&bits| most <= 1 << bits)?;
     let form = Form { bits, ..widest };
@@ -132,9 +125,10 @@ fn encode_by(t: &Tensor, tables: usize, span: usize) -> Option<Vec<u8>> {
         }
     }
     form.walk(|i, table| {
-        let code = bits_of(i).and_then(|b| seen[table].get(&b).copied()).unwrap_or(0);
+        let code = *seen[table].get(&bits_of(i)?)?;
         codes[i * bits / 8] |= (code << (i * bits % 8)) as u8;
-    });
+        Some(())
+    })?;
     Some(out)
 }
 
@@ -182,7 +176,8 @@ impl Coded {
         self.form.walk(|i, table| {
             let code = usize::from(codes[i * bits / 8]) >> (i * bits % 8) & mask;
             out[i] = entries[(table << bits) + code];
-        });
+            Some(())
+        })?;
         Some(room)
     }
 }

@@ -5,7 +5,7 @@ use bytemuck::Pod;
 use paring_core::{DType, Op, normalize_axis};
 use paring_kernel::{KernelError, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx};
 use paring_simd::{LANES, Simd};
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 /// `Concat`, `Split`, `Slice`, `ChannelShuffle` and constant `Gather` along the channels, blocked.
 pub(crate) struct Channels;
@@ -140,9 +140,8 @@ impl Family for Channels {
                 .collect()
         };
         let tables = sources.into_iter().map(|s| s.map(table)).collect();
-        let run = Run { samples: planes.samples, plane: planes.plane, channels, tables };
-        let bytes = p.input(0).is_some_and(|x| x.dtype.bytes(1) == Some(1));
-        Ok(if bytes { Box::new(RunOf::<u8>::new(run)) } else { Box::new(RunOf::<f32>::new(run)) })
+        let bytes = p.input(0).is_some_and(|x| x.dtype != DType::F32);
+        Ok(Box::new(Run { samples: planes.samples, plane: planes.plane, channels, tables, bytes }))
     }
 }
 
@@ -170,44 +169,44 @@ struct Run {
     channels: Vec<usize>,
     /// For every wanted output, eight sources per block.
     tables: Vec<Option<Vec<[Source; LANES]>>>,
+    /// Whether elements are bytes, rather than `f32`.
+    bytes: bool,
 }
 
-/// A [`Run`] on elements of this type.
-struct RunOf<T>(Run, PhantomData<fn() -> T>);
-
-impl<T> RunOf<T> {
-    fn new(run: Run) -> RunOf<T> {
-        RunOf(run, PhantomData)
-    }
-}
-
-impl<T: Pod + Send + Sync> Prepared for RunOf<T> {
+impl Prepared for Run {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let run = &self.0;
-        let mut inputs: [&[T]; MOST_INPUTS] = [&[]; MOST_INPUTS];
-        for (i, x) in inputs.iter_mut().enumerate().take(run.channels.len()) {
-            if run.channels[i] > 0 {
-                *x = cx.input(i);
-            }
-        }
-        let parallel = cx.parallel();
-        let size = run.plane * LANES;
-        for (o, table) in run.tables.iter().enumerate() {
-            let Some(table) = table else { continue };
-            let y = cx.shared_output::<T>(o);
-            split(parallel, run.samples * table.len(), y.len() * 16, &|units, _| {
-                for unit in units {
-                    // SAFETY: every unit is a block of the output of its own.
-                    let y = unsafe { y.slice(unit * size, size) };
-                    run.block(&inputs, unit / table.len(), &table[unit % table.len()], y);
-                }
-            });
+        if self.bytes {
+            self.run_on::<u8>(cx)
+        } else {
+            self.run_on::<f32>(cx)
         }
         Ok(())
     }
 }
 
 impl Run {
+    fn run_on<T: Pod + Send + Sync>(&self, cx: &mut RunCx<'_>) {
+        let mut inputs: [&[T]; MOST_INPUTS] = [&[]; MOST_INPUTS];
+        for (i, x) in inputs.iter_mut().enumerate().take(self.channels.len()) {
+            if self.channels[i] > 0 {
+                *x = cx.input(i);
+            }
+        }
+        let parallel = cx.parallel();
+        let size = self.plane * LANES;
+        for (o, table) in self.tables.iter().enumerate() {
+            let Some(table) = table else { continue };
+            let y = cx.shared_output::<T>(o);
+            split(parallel, self.samples * table.len(), y.len() * 16, &|units, _| {
+                for unit in units {
+                    // SAFETY: every unit is a block of the output of its own.
+                    let y = unsafe { y.slice(unit * size, size) };
+                    self.block(&inputs, unit / table.len(), &table[unit % table.len()], y);
+                }
+            });
+        }
+    }
+
     fn block<T: Pod + Send + Sync>(
         &self,
         inputs: &[&[T]; MOST_INPUTS],
