@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_micros(200);
 /// What a look for work takes, where there is no clock to tell.
 const LOOK: Duration = Duration::from_nanos(20);
 
+/// A worker takes one of so many shares of its part of the tasks that are left.
+const SHARES: usize = 2;
+
 thread_local! {
     /// Whether this thread is asking an executor for help, and the helper has not come back to it.
     static ASKING: Cell<bool> = const { Cell::new(false) };
@@ -211,9 +214,10 @@ impl Team {
         }
         // SAFETY: erases the lifetime only; `Open` ends every use of the pointer before this function is left.
         let f: &'static (dyn Fn(usize, usize) + Sync) = unsafe { std::mem::transmute(f) };
+        let job = Job { f, tasks, workers };
         // SAFETY: this is the only step (`busy`), `open` is 0, and `inside` was 0 when the last job was closed: whoever
         // counts itself in now sees `open` before it reads the cell.
-        unsafe { *self.job.get() = Some(Job { f, tasks, workers }) };
+        unsafe { *self.job.get() = Some(job) };
         self.panicked.store(false, SeqCst);
         self.next.store(0, SeqCst);
         // Only equality matters, so that wrapping around is harmless; 0 is taken.
@@ -221,7 +225,7 @@ impl Team {
         let open = Open(self);
         self.open.store(number, SeqCst);
         recruit();
-        self.take_tasks(tasks, |t| f(t, 0));
+        self.take_tasks(&job, |t| f(t, 0));
         drop(open);
         assert!(!self.panicked.load(SeqCst), "a task panicked on a worker thread");
     }
@@ -239,7 +243,7 @@ impl Team {
             if let Some(job) = unsafe { *self.job.get() }.filter(|job| seat.worker < job.workers) {
                 // SAFETY: as above, the closure is alive.
                 let f = unsafe { &*job.f };
-                let tasks = || self.take_tasks(job.tasks, |t| f(t, seat.worker));
+                let tasks = || self.take_tasks(&job, |t| f(t, seat.worker));
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(tasks)) {
                     self.panicked.store(true, SeqCst);
                     // Dropping it could panic again, and leave this helper counted as inside for ever.
@@ -252,13 +256,19 @@ impl Team {
         true
     }
 
-    fn take_tasks(&self, tasks: usize, f: impl Fn(usize)) {
-        loop {
-            let task = self.next.fetch_add(1, SeqCst);
-            if task >= tasks {
-                return;
+    /// Takes tasks until none is left: a part of what is left at a time, as every look at the counter moves it from
+    /// core to core, and single ones in the end, so that all end together.
+    fn take_tasks(&self, job: &Job, f: impl Fn(usize)) {
+        let mut first = self.next.load(SeqCst);
+        while first < job.tasks {
+            let last = first + ((job.tasks - first) / (SHARES * job.workers)).max(1);
+            match self.next.compare_exchange(first, last, SeqCst, SeqCst) {
+                Ok(_) => {
+                    (first..last).for_each(&f);
+                    first = self.next.load(SeqCst);
+                }
+                Err(taken) => first = taken,
             }
-            f(task);
         }
     }
 }
