@@ -129,6 +129,8 @@ pub struct Machine {
     pub l3: usize,
     /// Multiply-adds of `f32` per nanosecond at best, with the widest of `isa`.
     pub gmacs: f64,
+    /// The same with vectors of eight numbers: half as many where registers of sixteen are computed with at once.
+    pub vector_gmacs: f64,
     /// Bytes per nanosecond read from the second-level cache.
     pub l2_bandwidth: f64,
     /// Bytes per nanosecond read from the last-level cache.
@@ -156,10 +158,24 @@ impl Machine {
             l2: 512 << 10,
             l3: 8 << 20,
             gmacs,
+            vector_gmacs: if isa.has(Isa::Avx512) { 0.5 * gmacs } else { gmacs },
             l2_bandwidth: 80.0,
             l3_bandwidth: 45.0,
             memory_bandwidth: 16.0,
         }
+    }
+
+    /// This machine without the instructions that are not in `isa`.
+    #[must_use]
+    pub fn limited_to(self, isa: IsaSet) -> Machine {
+        let isa = self.isa.intersect(isa);
+        let gmacs = match isa {
+            isa if isa.has(Isa::Avx512) => self.gmacs,
+            isa if isa.has(Isa::Avx2) || isa.has(Isa::Neon) => self.vector_gmacs,
+            isa if isa == self.isa => self.gmacs,
+            isa => Machine::generic(isa).gmacs,
+        };
+        Machine { isa, gmacs, vector_gmacs: self.vector_gmacs.min(gmacs), ..self }
     }
 
     /// Nanoseconds to read `bytes` of weights `times` times: first from memory, as a network's other layers drove them out

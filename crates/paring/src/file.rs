@@ -134,10 +134,7 @@ impl MachineKind {
     fn machine(self, options: &Options) -> Machine {
         let here = model::machine(options);
         let isa = self.isa(here.isa);
-        if isa == here.isa {
-            return here;
-        }
-        Machine { isa: isa.intersect(here.isa), gmacs: Machine::generic(isa).gmacs, ..here }
+        here.limited_to(isa)
     }
 }
 

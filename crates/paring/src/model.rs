@@ -326,15 +326,11 @@ fn fingerprint(o: &Options) -> String {
 
 /// This machine, as calibrated or typical, less the instructions that `options` rule out.
 pub(crate) fn machine(options: &Options) -> Machine {
-    let mut m = options.calibration.as_ref().map_or_else(paring_simd::machine, |c| c.machine().clone());
-    if let Some(only) = &options.isa {
-        let mask = only.iter().fold(IsaSet::PORTABLE, |s, &i| s.with(i));
-        let isa = m.isa.intersect(mask);
-        if isa != m.isa {
-            m = Machine { isa, gmacs: Machine::generic(isa).gmacs, ..m };
-        }
+    let here = options.calibration.as_ref().map_or_else(paring_simd::machine, |c| c.machine().clone());
+    match &options.isa {
+        Some(only) => here.limited_to(only.iter().fold(IsaSet::PORTABLE, |s, &i| s.with(i))),
+        None => here,
     }
-    m
 }
 
 /// Every kernel that comes with Paring. This is the one place where planner and kernels meet.

@@ -67,16 +67,11 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
     }
 }
 
-/// Multiply-adds of `f32` in a nanosecond at best, with registers of 256 bits.
-fn half_rate(m: &Machine) -> f64 {
-    if m.isa.has(Isa::Avx512) { 0.5 * m.gmacs } else { m.gmacs }
-}
-
 /// Multiply-adds of bytes in a nanosecond at best, where neighbouring products are added in sixteen bits.
 pub fn pair_rate(m: &Machine) -> f64 {
     // Measured: `vpmaddubsw`, `vpmaddwd` and `vpaddd` for 32 of them take a little more than a cycle, in which there are
     // 16 of `f32`.
-    1.9 * half_rate(m)
+    1.9 * m.vector_gmacs
 }
 
 /// Multiply-adds of bytes in a nanosecond at best.
@@ -84,9 +79,9 @@ pub fn rate<S: Simd>(m: &Machine) -> f64 {
     match S::ISA {
         // Code multiplies one by one.
         Isa::Portable => m.gmacs.min(3.0),
-        // Estimated, never measured: two `vpdpbusd` of 32 or 64 in a cycle, less a tenth.
-        Isa::AvxVnni => 3.6 * half_rate(m),
-        Isa::Avx512Vnni => 7.2 * half_rate(m),
+        // As many `vpdpbusd` in a cycle as multiply-adds of `f32`, of four products each, less a tenth.
+        Isa::AvxVnni => 3.6 * m.vector_gmacs,
+        Isa::Avx512Vnni => 3.6 * m.gmacs,
         // By count of instructions, never measured: of four sums each, as many in a cycle as multiply-adds of `f32`.
         Isa::DotProd | Isa::I8mm => 3.6 * m.gmacs,
         Isa::Neon => 0.9 * m.gmacs,
@@ -100,7 +95,7 @@ pub fn word_rate<S: Simd>(m: &Machine) -> f64 {
     match S::ISA {
         Isa::Portable => m.gmacs.min(12.0),
         Isa::Neon | Isa::DotProd | Isa::I8mm => 0.9 * m.gmacs,
-        _ => 1.5 * half_rate(m),
+        _ => 1.5 * m.vector_gmacs,
     }
 }
 

@@ -26,9 +26,30 @@ pub fn machine() -> Machine {
     let mut m = Machine::generic(detect());
     m.cores = std::thread::available_parallelism().map_or(1, usize::from);
     if !m.isa.has(Isa::Avx2) && !m.isa.has(Isa::Neon) {
-        m.gmacs = 6.0;
+        (m.gmacs, m.vector_gmacs) = (6.0, 6.0);
+    }
+    if has_halved_registers() {
+        m.gmacs = m.vector_gmacs;
     }
     m
+}
+
+/// Whether registers of 512 bits are computed with one half after the other, as Zen 4 does: AMD's processors say so
+/// (CPUID function 0x8000001A, FP512).
+#[cfg(target_arch = "x86_64")]
+fn has_halved_registers() -> bool {
+    use core::arch::x86_64::__cpuid;
+    const WIDTHS: u32 = 0x8000_001a;
+    const FP512: u32 = 1 << 3;
+    let vendor = __cpuid(0);
+    let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD";
+    amd && __cpuid(0x8000_0000).eax >= WIDTHS && __cpuid(WIDTHS).eax & FP512 == 0
+}
+
+/// Whether registers of 512 bits are computed with one half after the other: there are none.
+#[cfg(not(target_arch = "x86_64"))]
+fn has_halved_registers() -> bool {
+    false
 }
 
 /// What distinguishes this machine from others for somebody who has measured times on it: the processor's own name and

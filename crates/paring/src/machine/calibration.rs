@@ -4,7 +4,7 @@ use super::caches::Caches;
 use super::peaks::beyond;
 use super::rates::{block, mul_adds, reading, rereading};
 use crate::{Error, Result, clock, machine_name};
-use paring_kernel::{Machine, Serial};
+use paring_kernel::{Isa, Machine, Serial};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const RATES: std::ops::RangeInclusive<f64> = 0.01..=1e5;
 /// The share of its rate at which a level is still that level.
 const FAST: f64 = 0.7;
 /// The form of the file; the number changes with it.
-const FORMAT: &str = "paring-machine 1";
+const FORMAT: &str = "paring-machine 2";
 
 /// Caches and rates of one core of this machine, for [`crate::Options::calibration`]: the formulas that estimate the
 /// time of kernels take them instead of those of a typical machine.
@@ -47,11 +47,12 @@ impl Calibration {
         let first = |bytes: usize| &all[..all.len().min(bytes / size_of::<f32>())];
         let sizes = std::iter::successors(Some(last), |b| Some(b / 2)).take_while(|&b| b >= 2 * m.l2);
         let mut levels: Vec<(usize, f64)> = sizes.map(|b| (b, 0.0)).collect();
-        (m.gmacs, m.l2_bandwidth, m.memory_bandwidth) = (0.0, 0.0, 0.0);
+        (m.gmacs, m.vector_gmacs, m.l2_bandwidth, m.memory_bandwidth) = (0.0, 0.0, 0.0, 0.0);
         let better = |rate: &mut f64, sample: f64| *rate = rate.max(sample);
         let begin = Instant::now();
         while begin.elapsed() < TIME {
             better(&mut m.gmacs, mul_adds(&Serial, m.isa));
+            better(&mut m.vector_gmacs, mul_adds(&Serial, m.isa.without(Isa::Avx512)));
             better(&mut m.l2_bandwidth, rereading(m.isa, first(m.l2 / 2)));
             better(&mut m.memory_bandwidth, reading(&Serial, m.isa, all));
             for (bytes, rate) in &mut levels {
@@ -90,6 +91,7 @@ struct File {
     l2_bytes: usize,
     l3_bytes: usize,
     gmac_per_s: f64,
+    vector_gmac_per_s: f64,
     l2_gb_per_s: f64,
     l3_gb_per_s: f64,
     memory_gb_per_s: f64,
@@ -104,6 +106,7 @@ impl From<Calibration> for File {
             l2_bytes: m.l2,
             l3_bytes: m.l3,
             gmac_per_s: m.gmacs,
+            vector_gmac_per_s: m.vector_gmacs,
             l2_gb_per_s: m.l2_bandwidth,
             l3_gb_per_s: m.l3_bandwidth,
             memory_gb_per_s: m.memory_bandwidth,
@@ -129,6 +132,7 @@ impl TryFrom<File> for Calibration {
         }
         for (name, rate) in [
             ("gmac_per_s", f.gmac_per_s),
+            ("vector_gmac_per_s", f.vector_gmac_per_s),
             ("l2_gb_per_s", f.l2_gb_per_s),
             ("l3_gb_per_s", f.l3_gb_per_s),
             ("memory_gb_per_s", f.memory_gb_per_s),
@@ -142,6 +146,7 @@ impl TryFrom<File> for Calibration {
             l2: f.l2_bytes,
             l3: f.l3_bytes,
             gmacs: f.gmac_per_s,
+            vector_gmacs: f.vector_gmac_per_s,
             l2_bandwidth: f.l2_gb_per_s,
             l3_bandwidth: f.l3_gb_per_s,
             memory_bandwidth: f.memory_gb_per_s,
@@ -172,7 +177,7 @@ mod tests {
         };
         assert_eq!(changed("l3_bytes", json!(8 << 20)), Ok(Calibration::typical()));
         for (field, value, message) in [
-            ("format", json!("paring-machine 2"), "not 'paring-machine 1'"),
+            ("format", json!("paring-machine 3"), "not 'paring-machine 2'"),
             ("machine", json!("abacus"), "measured on 'abacus', not on"),
             ("l2_bytes", json!(0), "l2_bytes is 0"),
             ("l3_bytes", json!(1u64 << 31), "l3_bytes is 2147483648"),

@@ -35,6 +35,7 @@ fn report(file: &Path, measured: &Calibration, console: &Console) -> Result<()> 
     }
     for (name, unit, m, d) in [
         ("multiply-adds", "GMAC/s", m.gmacs, d.gmacs),
+        ("... of vectors of eight", "GMAC/s", m.vector_gmacs, d.vector_gmacs),
         ("reading level 2", "GB/s", m.l2_bandwidth, d.l2_bandwidth),
         ("reading last level", "GB/s", m.l3_bandwidth, d.l3_bandwidth),
         ("reading memory", "GB/s", m.memory_bandwidth, d.memory_bandwidth),
