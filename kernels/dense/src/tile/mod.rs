@@ -21,7 +21,7 @@ use paring_simd::{LANES, Simd, Task};
 use sum::sum;
 
 /// Most rows of a tile.
-pub const ROWS: usize = 12;
+pub const ROWS: usize = 8;
 /// Most vectors of columns: those of two panels of two.
 pub const VECTORS: usize = 4;
 /// Rows come in multiples of this where there is a choice.
@@ -100,7 +100,7 @@ const fn height<S: Simd, const NV: usize>() -> usize {
     match (NV, narrow) {
         (1, false) => 8,
         // More than these, and LLVM runs out of registers for rows or sums.
-        (2, false) if S::WIDE => 12,
+        (2, false) if S::WIDE => 8,
         (4, false) if S::WIDE => 7,
         (3, false) if S::WIDE => 6,
         (2, false) => 6,
@@ -114,7 +114,7 @@ const fn height<S: Simd, const NV: usize>() -> usize {
 /// Calls `$tile` with as many rows as a constant. No size is compiled that is taller than what fits the registers.
 macro_rules! of_height {
     ($n:expr, $s:ty, $nv:ident, $tile:ident => $call:expr) => {
-        of_height!($n, $s, $nv, $tile => $call, 12 11 10 9 8 7 6 5 4 3 2 1)
+        of_height!($n, $s, $nv, $tile => $call, 8 7 6 5 4 3 2 1)
     };
     ($n:expr, $s:ty, $nv:ident, $tile:ident => $call:expr, $($size:literal)*) => {
         match $n {

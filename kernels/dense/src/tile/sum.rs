@@ -87,9 +87,12 @@ unsafe fn sum_of<S: Simd, C: Columns<S, NV>, const PX: usize, const NV: usize, c
     }
     macro_rules! fetch {
         () => {
-            s.prefetch(ahead);
-            s.prefetch(ahead.wrapping_add(LINE));
-            ahead = ahead.wrapping_add(2 * LINE);
+            // Rows that are apart are not where this would look.
+            if WALK != STRIDED {
+                s.prefetch(ahead);
+                s.prefetch(ahead.wrapping_add(LINE));
+                ahead = ahead.wrapping_add(2 * LINE);
+            }
         };
     }
     match WALK {
