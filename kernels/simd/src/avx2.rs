@@ -1,7 +1,7 @@
 //! AVX2 with FMA and F16C.
 
 use crate::{Bytes, Lanes, Several, Simd, Task, bytes::Narrow};
-use core::arch::x86_64::*;
+use core::arch::{asm, x86_64::*};
 
 /// Proof that this machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -66,9 +66,13 @@ impl Lanes for Avx2 {
     }
 }
 
+/// Four bytes of every other four, then of the others.
+static HALVES: [i32; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+
 impl Bytes for Avx2 {
     type I = __m256i;
     type Quad = __m256i;
+    type Fours = __m256i;
 
     #[inline(always)]
     unsafe fn load_sums(self, p: *const i32) -> __m256i {
@@ -92,19 +96,22 @@ impl Bytes for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn dot_each(self, sums: __m256i, x: *const u8, w: *const i8) -> __m256i {
-        // SAFETY: the caller promises 32 readable bytes at both.
-        unsafe { self.dot(sums, _mm256_loadu_si256(x.cast()), w) }
+    unsafe fn dot_fours(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
+        // SAFETY: the caller's promise.
+        unsafe { self.dot(sums, x, w) }
     }
     #[inline(always)]
-    unsafe fn gather_fours(self, from: *const u8, to: *mut u8) {
-        // SAFETY: the caller promises 32 bytes on both sides.
+    unsafe fn gather_fours(self, p: *const u8) -> __m256i {
+        // SAFETY: the caller promises 32 readable bytes.
         unsafe {
             // The first four lanes of all, then the others; and each half turned.
-            let halves = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+            let mut halves = &raw const HALVES;
+            // Of an order that it knows the compiler makes two shuffles within halves, and puts those together.
+            asm!("/* {} */", inout(reg) halves, options(pure, readonly, nostack, preserves_flags));
+            let halves = _mm256_loadu_si256(halves.cast());
             let turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-            let x = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(from.cast()), halves);
-            _mm256_storeu_si256(to.cast(), _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(turn)));
+            let x = _mm256_permutevar8x32_epi32(_mm256_loadu_si256(p.cast()), halves);
+            _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(turn))
         }
     }
     #[inline(always)]
@@ -164,6 +171,23 @@ impl Bytes for Avx2 {
             };
             let bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
             [_mm_cvtsi128_si64(bytes) as u64, _mm_extract_epi64::<1>(bytes) as u64]
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_narrow(self, p: *mut u8, v: [__m256; 4], how: Narrow) {
+        // SAFETY: the token proves the instructions; the caller promises 32 writable bytes.
+        unsafe {
+            let words = |a, b| {
+                let words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
+                let words = _mm256_adds_epi16(words, _mm256_set1_epi16(how.zero));
+                let words = _mm256_max_epi16(words, _mm256_set1_epi16(how.lo));
+                _mm256_min_epi16(words, _mm256_set1_epi16(how.hi))
+            };
+            let (a, b) = (words(v[0], v[1]), words(v[2], v[3]));
+            let bytes = if how.signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
+            // The first four lanes of each, then the last four.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            _mm256_storeu_si256(p.cast(), _mm256_permutevar8x32_epi32(bytes, order));
         }
     }
     #[inline(always)]

@@ -31,11 +31,6 @@ extend! {
             unsafe { self.0.dot(sums, x, w) }
         }
         #[inline(always)]
-        unsafe fn dot_each(self, sums: __m256i, x: *const u8, w: *const i8) -> __m256i {
-            // SAFETY: the caller promises 32 readable bytes at both.
-            unsafe { self.0.dot_each(sums, x, w) }
-        }
-        #[inline(always)]
         unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
             // SAFETY: the caller's promise.
             unsafe { self.0.dot_words(sums, x, w) }

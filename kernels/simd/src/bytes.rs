@@ -33,6 +33,8 @@ pub trait Bytes: Lanes {
     type I: Copy;
     /// Four bytes, the same in all lanes.
     type Quad: Copy;
+    /// Four bytes in each lane.
+    type Fours: Copy;
 
     /// Whether [`Bytes::dot`] takes any weights, those that do not [fit](fits) too.
     const ANY_WEIGHTS: bool = false;
@@ -61,17 +63,17 @@ pub trait Bytes: Lanes {
     /// [fit](fits), or [`Bytes::ANY_WEIGHTS`].
     unsafe fn dot(self, sums: Self::I, x: Self::Quad, w: *const i8) -> Self::I;
 
-    /// As [`Bytes::dot`], with four bytes of the lane at `x`.
+    /// Four bytes for each lane, which lie eight lanes together, four times.
     ///
     /// # Safety
-    /// As there, for 32 bytes at `x` too.
-    unsafe fn dot_each(self, sums: Self::I, x: *const u8, w: *const i8) -> Self::I;
+    /// `p` must be valid for reads of 32 bytes; any alignment.
+    unsafe fn gather_fours(self, p: *const u8) -> Self::Fours;
 
-    /// Stores four bytes for each lane, of which eight lie together in each of four.
+    /// As [`Bytes::dot`], with the lane's own four bytes.
     ///
     /// # Safety
-    /// `from` must be valid for reads and `to` for writes of 32 bytes, apart from each other; any alignment.
-    unsafe fn gather_fours(self, from: *const u8, to: *mut u8);
+    /// As there.
+    unsafe fn dot_fours(self, sums: Self::I, x: Self::Fours, w: *const i8) -> Self::I;
 
     /// To each lane the sum of two products: of the words that the four bytes of `x` are with the two of the lane at `w`.
     ///
@@ -109,6 +111,17 @@ pub trait Bytes: Lanes {
     /// The lanes of two vectors rounded to the nearest integers, halves to even, moved, bounded, and as bytes. The lanes
     /// must be less than 2^31 in size.
     fn narrow(self, v: [Self::V; 2], how: Narrow) -> [u64; 2];
+
+    /// Stores four vectors as [`Bytes::narrow`] makes bytes of them.
+    ///
+    /// # Safety
+    /// `p` must be valid for writes of 32 bytes; any alignment.
+    #[inline(always)]
+    unsafe fn store_narrow(self, p: *mut u8, v: [Self::V; 4], how: Narrow) {
+        let ([a, b], [c, d]) = (self.narrow([v[0], v[1]], how), self.narrow([v[2], v[3]], how));
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[u64; 4]>().write_unaligned([a, b, c, d]) }
+    }
 
     /// The lanes rounded to the nearest integers, halves to even, as bytes: signed ones where `signed`. They must lie
     /// within the range of these.

@@ -28,6 +28,7 @@ macro_rules! extend {
         impl Bytes for $token {
             type I = __m256i;
             type Quad = __m256i;
+            type Fours = __m256i;
 
             $($bytes)*
 
@@ -42,9 +43,19 @@ macro_rules! extend {
                 unsafe { self.0.quad::<TURNED>(p) }
             }
             #[inline(always)]
-            unsafe fn gather_fours(self, from: *const u8, to: *mut u8) {
+            unsafe fn gather_fours(self, p: *const u8) -> __m256i {
                 // SAFETY: the caller's promise.
-                unsafe { self.0.gather_fours(from, to) }
+                unsafe { self.0.gather_fours(p) }
+            }
+            #[inline(always)]
+            unsafe fn dot_fours(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
+                // SAFETY: the caller's promise.
+                unsafe { self.dot(sums, x, w) }
+            }
+            #[inline(always)]
+            unsafe fn store_narrow(self, p: *mut u8, v: [__m256; 4], how: $crate::bytes::Narrow) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.store_narrow(p, v, how) }
             }
             #[inline(always)]
             unsafe fn store_words(self, p: *mut i16, v: __m256) {

@@ -87,6 +87,7 @@ impl Lanes for Portable {
 impl Bytes for Portable {
     type I = i32x8;
     type Quad = [u8; 4];
+    type Fours = [[u8; 4]; 8];
 
     const ANY_WEIGHTS: bool = true;
 
@@ -114,19 +115,17 @@ impl Bytes for Portable {
         i32x8::new(sums)
     }
     #[inline(always)]
-    unsafe fn dot_each(self, sums: i32x8, x: *const u8, w: *const i8) -> i32x8 {
-        // SAFETY: the caller promises 32 readable bytes at both.
-        let (x, w) = unsafe { (x.cast::<[[u8; 4]; 8]>().read_unaligned(), w.cast::<[[i8; 4]; 8]>().read_unaligned()) };
+    unsafe fn dot_fours(self, sums: i32x8, x: [[u8; 4]; 8], w: *const i8) -> i32x8 {
+        // SAFETY: the caller promises 32 readable bytes.
+        let w = unsafe { w.cast::<[[i8; 4]; 8]>().read_unaligned() };
         let dot = |i: usize| (0..4).map(|k| i32::from(x[i][k]) * i32::from(w[i][k])).sum();
         sums + i32x8::new(core::array::from_fn(dot))
     }
     #[inline(always)]
-    unsafe fn gather_fours(self, from: *const u8, to: *mut u8) {
-        // SAFETY: the caller promises 32 bytes on both sides.
-        unsafe {
-            let x = from.cast::<[[u8; 8]; 4]>().read_unaligned();
-            to.cast::<[[u8; 4]; 8]>().write_unaligned(core::array::from_fn(|i| core::array::from_fn(|k| x[k][i])));
-        }
+    unsafe fn gather_fours(self, p: *const u8) -> [[u8; 4]; 8] {
+        // SAFETY: the caller promises 32 readable bytes.
+        let x = unsafe { p.cast::<[[u8; 8]; 4]>().read_unaligned() };
+        core::array::from_fn(|i| core::array::from_fn(|k| x[k][i]))
     }
     #[inline(always)]
     unsafe fn dot_words(self, sums: i32x8, x: [u8; 4], w: *const i16) -> i32x8 {

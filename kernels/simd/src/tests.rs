@@ -197,11 +197,8 @@ impl Task for AllBytes {
             let from = s.load_sums(from.as_ptr());
             put!(s.sums_to_f32(s.dot(from, quad!(s, false, x.as_ptr()), w.as_ptr())));
             put!(s.sums_to_f32(s.dot(from, quad!(s, true, x.as_ptr().add(4)), w.as_ptr())));
-            let mut fours = [0; 32];
-            s.gather_fours(w.as_ptr().cast(), fours.as_mut_ptr());
-            out.extend(fours.map(u64::from));
-            let fours = fours.map(|x| if S::SIGNED { x ^ 0x80 } else { x });
-            put!(s.sums_to_f32(s.dot_each(from, fours.as_ptr(), w.as_ptr())));
+            let fours = w.map(|x| if S::SIGNED { x as u8 ^ 0x80 } else { x as u8 });
+            put!(s.sums_to_f32(s.dot_fours(from, s.gather_fours(fours.as_ptr()), w.as_ptr())));
             put!(s.sums_to_f32(s.dot_words(sums, s.quad::<false>(x.as_ptr()), words.as_ptr())));
             for signed in [false, true] {
                 let v = s.load_bytes(x.as_ptr(), signed);
@@ -215,7 +212,11 @@ impl Task for AllBytes {
                     crate::bytes::Narrow { zero: 0, lo: -128, hi: 127, signed: true },
                     crate::bytes::Narrow { zero: 100, lo: 7, hi: 255, signed: false },
                 ] {
-                    out.extend(s.narrow([scaled, s.mul(v, s.splat(3000.0))], how));
+                    let large = s.mul(v, s.splat(3000.0));
+                    out.extend(s.narrow([scaled, large], how));
+                    let mut stored = [0u64; 4];
+                    s.store_narrow(stored.as_mut_ptr().cast(), [large, scaled, v, s.sub(large, v)], how);
+                    out.extend(stored);
                 }
             }
         }

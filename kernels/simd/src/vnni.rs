@@ -30,11 +30,6 @@ extend! {
             unsafe { _mm256_dpbusd_avx_epi32(sums, x, _mm256_loadu_si256(w.cast())) }
         }
         #[inline(always)]
-        unsafe fn dot_each(self, sums: __m256i, x: *const u8, w: *const i8) -> __m256i {
-            // SAFETY: the caller promises 32 readable bytes at both.
-            unsafe { self.dot(sums, _mm256_loadu_si256(x.cast()), w) }
-        }
-        #[inline(always)]
         unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {
             // SAFETY: the token proves the instruction; the caller promises 16 readable words.
             unsafe { _mm256_dpwssd_avx_epi32(sums, x, _mm256_loadu_si256(w.cast())) }
@@ -80,11 +75,6 @@ extend! {
         unsafe fn dot(self, sums: __m256i, x: __m256i, w: *const i8) -> __m256i {
             // SAFETY: the token proves the instruction; the caller promises 32 readable bytes.
             unsafe { _mm256_dpbusd_epi32(sums, x, _mm256_loadu_si256(w.cast())) }
-        }
-        #[inline(always)]
-        unsafe fn dot_each(self, sums: __m256i, x: *const u8, w: *const i8) -> __m256i {
-            // SAFETY: the caller promises 32 readable bytes at both.
-            unsafe { self.dot(sums, _mm256_loadu_si256(x.cast()), w) }
         }
         #[inline(always)]
         unsafe fn dot_words(self, sums: __m256i, x: __m256i, w: *const i16) -> __m256i {

@@ -14,11 +14,12 @@ use paring_core::Op;
 use paring_dense::conv::Geometry;
 use paring_kernel::{Problem, Reject};
 use paring_simd::LANES;
+use std::ops::Range;
 
 /// Products of a byte with a weight that has a zero point, whose sum is exact in `f32`.
 const MOST_TAPS: usize = (1 << 24) / (255 * 255);
 /// Output pixels of a task, about.
-const TASK_PIXELS: usize = 4096;
+const TASK_PIXELS: usize = 1024;
 
 /// A problem that is served here.
 struct Plan {
@@ -30,8 +31,18 @@ struct Plan {
     channels: Channels,
     /// The input channel of each output channel.
     source: Vec<usize>,
-    /// Output rows of a task.
+    /// Output rows of a task, and blocks of channels, where that is all rows.
     band: usize,
+    several: usize,
+}
+
+/// What a task computes.
+struct Start {
+    sample: usize,
+    /// Blocks of output channels.
+    blocks: Range<usize>,
+    /// The first of the rows.
+    row: usize,
 }
 
 impl Plan {
@@ -50,8 +61,8 @@ impl Plan {
         let pair = |v: &[usize]| [if v.len() > 1 { v[0] } else { 1 }, v[v.len() - 1]];
         let each = g.outputs / g.groups;
         let source = (0..g.outputs).map(|m| g.select.as_ref().map_or(m / each, |s| s[m / each] as usize)).collect();
-        let band = (TASK_PIXELS / g.output[2].max(1)).clamp(1, g.output[1]);
-        Ok(Plan {
+        let band = TASK_PIXELS / g.output[2].max(1);
+        let mut plan = Plan {
             kernel: pair(&a.kernel),
             stride: pair(&a.stride),
             dilation: pair(&a.dilation),
@@ -59,8 +70,21 @@ impl Plan {
             x,
             channels,
             source,
-            band,
-        })
+            band: 1,
+            several: 1,
+        };
+        plan.cut(band);
+        Ok(plan)
+    }
+
+    /// Makes tasks of so many rows at most; of several blocks where a block has fewer.
+    fn cut(&mut self, band: usize) {
+        let [_, rows, columns] = self.geometry.output;
+        self.band = band.clamp(1, rows.max(1));
+        self.several = match band >= rows {
+            true => (TASK_PIXELS / (rows * columns).max(1)).clamp(1, self.blocks().max(1)),
+            false => 1,
+        };
     }
 
     fn blocks(&self) -> usize {
@@ -87,15 +111,22 @@ impl Plan {
         self.geometry.output[1].div_ceil(self.band)
     }
 
-    /// Tasks: samples, blocks and bands.
-    fn tasks(&self) -> usize {
-        self.geometry.samples * self.blocks() * self.bands()
+    /// Tasks of a sample and a band.
+    fn units(&self) -> usize {
+        self.blocks().div_ceil(self.several)
     }
 
-    /// The sample, the block of channels and the first output row of a task.
-    fn start(&self, task: usize) -> [usize; 3] {
+    /// Tasks: samples, blocks and bands.
+    fn tasks(&self) -> usize {
+        self.geometry.samples * self.units() * self.bands()
+    }
+
+    /// What a task computes.
+    fn start(&self, task: usize) -> Start {
         let (unit, band) = (task / self.bands(), task % self.bands());
-        [unit / self.blocks(), unit % self.blocks(), band * self.band]
+        let first = unit % self.units() * self.several;
+        let blocks = first..(first + self.several).min(self.blocks());
+        Start { sample: unit / self.units(), blocks, row: band * self.band }
     }
 
     /// Makes sure that operands have so many elements.
@@ -118,12 +149,26 @@ impl Plan {
     }
 }
 
-/// Whether channels are those of a block, in order.
-fn straight(channels: &[usize]) -> bool {
-    channels.iter().enumerate().all(|(i, &c)| c == channels[0] / LANES * LANES + i)
+/// Which input channels a block of output channels reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    /// Those of a block, in order.
+    Block,
+    /// One.
+    One,
+    /// Any.
+    Any,
 }
 
-/// Whether all channels are one.
-fn alike(channels: &[usize]) -> bool {
-    channels.iter().all(|&c| c == channels[0])
+impl Sources {
+    fn of(channels: &[usize]) -> Sources {
+        let first = channels[0];
+        if channels.iter().enumerate().all(|(i, &c)| c == first / LANES * LANES + i) {
+            Sources::Block
+        } else if channels.iter().all(|&c| c == first) {
+            Sources::One
+        } else {
+            Sources::Any
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! The bytes of a block of channels are made numbers once, in a frame of zeros, and the window slides over those: sums of
 //! a few products of bytes are exact in `f32`, and every byte is converted once rather than for every tap.
 
-use super::{Plan, alike, straight};
+use super::{Plan, Sources, Start};
 use crate::{
     family::{Family, streaming},
     finish::{self, Epilogue, Finish, Place},
@@ -38,10 +38,10 @@ impl Family for Depthwise {
         let taps = p.input(1).map_or(1, |w| w.shape[2..].iter().product::<usize>()) as f64;
         let len = |o: Option<&Operand>| o.map_or(0, Operand::len) as f64;
         // Measured: one channel for a whole block is read byte by byte, several are converted lane by lane as well.
-        let each = |sources: &[usize]| match sources {
-            _ if straight(sources) => 0.8,
-            _ if alike(sources) => 1.0,
-            _ => 8.8,
+        let each = |sources: &[usize]| match Sources::of(sources) {
+            Sources::Block => 0.8,
+            Sources::One => 1.0,
+            Sources::Any => 8.8,
         };
         let convert = Plan::of(p).map_or(0.0, |plan| {
             let pixels = plan.geometry.samples * plan.geometry.input.iter().product::<usize>();
@@ -93,8 +93,10 @@ impl<S: Simd> Prepared for Engine<S> {
         parallel.run(plan.tasks(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
             let frame = unsafe { own.of::<f32>(worker) };
-            let [sample, block, first] = plan.start(task);
-            self.s.vectorize(Band { engine: self, finish: &finish, x, frame, sample, block, first });
+            let Start { sample, blocks, row } = plan.start(task);
+            for block in blocks {
+                self.s.vectorize(Band { engine: self, finish: &finish, x, frame, sample, block, first: row });
+            }
         });
         Ok(())
     }
@@ -138,6 +140,7 @@ impl<E: Simd> Band<'_, E> {
         let ([_, height, width], [_, above, left]) = (g.input, g.halo);
         let zero = s.splat(plan.x.zero_point as f32);
         let sources = plan.sources(self.block);
+        let kind = Sources::of(sources);
         for r in 0..plan.rows_of(rows) {
             let to = &mut self.frame[r * columns * LANES..][..columns * LANES];
             let row = (self.first * plan.stride[0] + r).checked_sub(above).filter(|&row| row < height);
@@ -150,7 +153,7 @@ impl<E: Simd> Band<'_, E> {
             to[..before * LANES].fill(0.0);
             to[(before + kept) * LANES..].fill(0.0);
             let to = &mut to[before * LANES..(before + kept) * LANES];
-            if straight(sources) {
+            if kind == Sources::Block {
                 let from = &self.x[plan.row_at(self.sample, sources[0], row)..][..kept * LANES];
                 for i in 0..kept {
                     // SAFETY: eight bytes, and eight elements.
@@ -161,7 +164,7 @@ impl<E: Simd> Band<'_, E> {
                 }
                 continue;
             }
-            if alike(sources) {
+            if kind == Sources::One {
                 let from = &self.x[plan.row_at(self.sample, sources[0], row) + sources[0] % LANES..];
                 for i in 0..kept {
                     let value = integer(from[i * LANES], plan.x.signed) - plan.x.zero_point;

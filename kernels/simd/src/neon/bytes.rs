@@ -21,6 +21,7 @@ fn lower(words: int16x8_t) -> u64 {
 impl<P: Products> Bytes for NeonWith<P> {
     type I = P::Sums;
     type Quad = P::Quad;
+    type Fours = [uint8x16_t; 2];
 
     const ANY_WEIGHTS: bool = true;
     const SIGNED: bool = P::SIGNED;
@@ -41,19 +42,18 @@ impl<P: Products> Bytes for NeonWith<P> {
         unsafe { P::dot(sums, x, [vld1q_s8(w), vld1q_s8(w.add(16))]) }
     }
     #[inline(always)]
-    unsafe fn dot_each(self, sums: P::Sums, x: *const u8, w: *const i8) -> P::Sums {
-        // SAFETY: the token proves the instructions; the caller promises 32 readable bytes at both.
-        unsafe { P::dot_each(sums, [vld1q_u8(x), vld1q_u8(x.add(16))], [vld1q_s8(w), vld1q_s8(w.add(16))]) }
+    unsafe fn dot_fours(self, sums: P::Sums, x: [uint8x16_t; 2], w: *const i8) -> P::Sums {
+        // SAFETY: the token proves the instructions; the caller promises 32 readable bytes.
+        unsafe { P::dot_fours(sums, x, [vld1q_s8(w), vld1q_s8(w.add(16))]) }
     }
     #[inline(always)]
-    unsafe fn gather_fours(self, from: *const u8, to: *mut u8) {
-        // SAFETY: the caller promises 32 bytes on both sides.
+    unsafe fn gather_fours(self, p: *const u8) -> [uint8x16_t; 2] {
+        // SAFETY: the caller promises 32 readable bytes.
         unsafe {
-            let (a, b) = (vld1q_u8(from), vld1q_u8(from.add(16)));
+            let (a, b) = (vld1q_u8(p), vld1q_u8(p.add(16)));
             // Lanes of rows 0 and 2, and of 1 and 3.
             let (even, odd) = (vzip1q_u8(a, b), vzip2q_u8(a, b));
-            vst1q_u8(to, vzip1q_u8(even, odd));
-            vst1q_u8(to.add(16), vzip2q_u8(even, odd));
+            [vzip1q_u8(even, odd), vzip2q_u8(even, odd)]
         }
     }
     #[inline(always)]

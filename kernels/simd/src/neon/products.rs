@@ -35,8 +35,8 @@ pub trait Products: Copy + Debug + Send + Sync + 'static {
     unsafe fn quad<const TURNED: bool>(p: *const u8) -> Self::Quad;
     /// See [`crate::Bytes::dot`].
     unsafe fn dot(sums: Self::Sums, x: Self::Quad, w: [int8x16_t; 2]) -> Self::Sums;
-    /// See [`crate::Bytes::dot_each`].
-    unsafe fn dot_each(sums: Self::Sums, x: [uint8x16_t; 2], w: [int8x16_t; 2]) -> Self::Sums;
+    /// See [`crate::Bytes::dot_fours`].
+    unsafe fn dot_fours(sums: Self::Sums, x: [uint8x16_t; 2], w: [int8x16_t; 2]) -> Self::Sums;
     /// See [`crate::Bytes::dot_words`].
     unsafe fn dot_words(sums: Self::Sums, x: Self::Quad, w: [int16x8_t; 2]) -> Self::Sums;
 }
@@ -82,10 +82,10 @@ impl Products for Widening {
     #[inline(always)]
     unsafe fn dot(sums: [int32x4_t; 4], x: uint8x16_t, w: [int8x16_t; 2]) -> [int32x4_t; 4] {
         // SAFETY: the caller's promise.
-        unsafe { Self::dot_each(sums, [x; 2], w) }
+        unsafe { Self::dot_fours(sums, [x; 2], w) }
     }
     #[inline(always)]
-    unsafe fn dot_each([a, b, c, d]: [int32x4_t; 4], x: [uint8x16_t; 2], w: [int8x16_t; 2]) -> [int32x4_t; 4] {
+    unsafe fn dot_fours([a, b, c, d]: [int32x4_t; 4], x: [uint8x16_t; 2], w: [int8x16_t; 2]) -> [int32x4_t; 4] {
         // SAFETY: as above.
         unsafe {
             let x = x.map(|x| vreinterpretq_s8_u8(x));
@@ -193,7 +193,7 @@ macro_rules! dots {
                 unsafe { [$lane(a, x, w[0]), $lane(b, x, w[1])] }
             }
             #[inline(always)]
-            unsafe fn dot_each([a, b]: [int32x4_t; 2], x: [uint8x16_t; 2], w: [int8x16_t; 2]) -> [int32x4_t; 2] {
+            unsafe fn dot_fours([a, b]: [int32x4_t; 2], x: [uint8x16_t; 2], w: [int8x16_t; 2]) -> [int32x4_t; 2] {
                 // SAFETY: as above.
                 unsafe { [$each(a, x[0], w[0]), $each(b, x[1], w[1])] }
             }
