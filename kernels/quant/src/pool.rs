@@ -10,7 +10,7 @@ use paring_core::{
     op::{EpiOp, GlobalPool},
 };
 use paring_kernel::{
-    Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx,
+    Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx, Scratch,
 };
 use paring_simd::{LANES, Simd, Task};
 use paring_vector::{
@@ -19,7 +19,8 @@ use paring_vector::{
 };
 use std::sync::Arc;
 
-/// The largest byte of each window: what it stands for is the largest number, so nothing is converted.
+/// The largest byte of each window: what it stands for is the largest number, so nothing is converted. Rows of a window are
+/// compared first, as they lie, and then, moved by a tap each, the columns of all windows at once.
 pub struct MaxPool;
 
 /// Operands of a pooling of bytes.
@@ -33,9 +34,11 @@ fn max_pool(p: &Problem) -> Result<(&Operand, &Operand, Grid), Reject> {
 
 impl Family for MaxPool {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        max_pool(p)?;
+        let (_, _, grid) = max_pool(p)?;
         let exact = NumericClass::Exact;
+        let per_worker = (2 * LANES).checked_mul(grid.input[1]).ok_or("a row is too large")?;
         out.push(Offer {
+            scratch: Scratch { shared: 0, per_worker: per_worker.next_multiple_of(64) },
             inputs: vec![Some(BLOCKED)],
             outputs: vec![BLOCKED; p.outputs.len()],
             numerics: exact,
@@ -45,17 +48,21 @@ impl Family for MaxPool {
     }
 
     fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        let taps = match &p.op {
-            Op::Pool(a) => a.kernel.iter().product::<usize>() as f64,
-            _ => 1.0,
+        let (Op::Pool(a), Ok((_, y, grid))) = (&p.op, max_pool(p)) else {
+            return Cost { ns: f64::INFINITY, bytes: f64::INFINITY };
         };
-        streaming::<S>(p, o, m, (0.1 + 0.07 * taps) * p.output(0).map_or(0, Operand::len) as f64)
+        // Measured: a row takes a while to begin with, and all columns of the input are compared, whatever the stride.
+        let taps = a.kernel.iter().sum::<usize>() as f64;
+        let stride = grid.input[1] as f64 / grid.output[1].max(1) as f64;
+        let rows = y.len() as f64 / (LANES * grid.output[1].max(1)) as f64;
+        streaming::<S>(p, o, m, 40.0 * rows + (0.06 + 0.02 * taps * stride) * y.len() as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let (x, _, grid) = max_pool(p).map_err(|r| KernelError::Problem(r.to_string()))?;
         let planes = Planes::of(&x.shape).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(Box::new(Windows { s, signed: x.dtype == DType::I8, planes, grid }))
+        let taps = grid.cols.iter().map(|c| c.taps).max().unwrap_or(0);
+        Ok(Box::new(Windows { s, signed: x.dtype == DType::I8, planes, grid, taps }))
     }
 }
 
@@ -64,22 +71,28 @@ struct Windows<S> {
     signed: bool,
     planes: Planes,
     grid: Grid,
+    /// Columns of a window that nothing cuts off.
+    taps: usize,
 }
 
 impl<S: Simd> Prepared for Windows<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (x, parallel) = (cx.input::<u8>(0), cx.parallel());
+        let (x, own, parallel) = (cx.input::<u8>(0), cx.worker_scratch(), cx.parallel());
         let y = cx.shared_output::<u8>(0);
         let ([height, width], [rows, columns]) = (self.grid.input, self.grid.output);
         let count = self.planes.samples * self.planes.blocks();
-        split(parallel, count * rows, x.len() + y.len(), &|units, _| {
+        split(parallel, count * rows, x.len() + y.len(), &|units, worker| {
+            // SAFETY: a worker runs one task at a time.
+            let scratch = unsafe { own.of::<u8>(worker) };
             for unit in units {
                 let (block, row) = (unit / rows, unit % rows);
                 let plane = &x[block * height * width * LANES..][..height * width * LANES];
                 // SAFETY: every row is one task's.
                 let to = unsafe { y.slice(unit * columns * LANES, columns * LANES) };
                 let lanes = self.planes.lanes(block % self.planes.blocks());
-                self.s.vectorize(Row { pool: self, plane, to, row, lanes });
+                let (line, all) = scratch.split_at_mut(width * LANES);
+                let all = &mut all[..width * LANES];
+                self.s.vectorize(Row { pool: self, plane, line, all, to, row, lanes });
             }
         });
         Ok(())
@@ -90,6 +103,9 @@ impl<S: Simd> Prepared for Windows<S> {
 struct Row<'a, E> {
     pool: &'a Windows<E>,
     plane: &'a [u8],
+    /// The largest of each column, and of the windows that begin there.
+    line: &'a mut [u8],
+    all: &'a mut [u8],
     to: &'a mut [u8],
     row: usize,
     lanes: usize,
@@ -99,28 +115,65 @@ impl<E: Simd> Task for Row<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn call<S: Simd>(self, _: S) {
-        let (grid, width) = (&self.pool.grid, self.pool.grid.input[1]);
-        let rows = grid.rows[self.row];
-        // Signed bytes compare as unsigned ones do once their sign is flipped.
-        let flip = if self.pool.signed { 0x80 } else { 0 };
-        for (at, columns) in grid.cols.iter().enumerate() {
-            let mut most = [0u8; LANES];
-            for i in 0..rows.taps {
-                let row = (rows.first + i * grid.dilation[0]) * width;
-                let Window { first, taps, .. } = *columns;
-                for j in 0..taps {
-                    let from = &self.plane[(row + first + j * grid.dilation[1]) * LANES..][..LANES];
-                    for lane in 0..LANES {
-                        most[lane] = most[lane].max(from[lane] ^ flip);
+    fn call<S: Simd>(self, s: S) {
+        let Row { pool, plane, line, all, to, row, lanes } = self;
+        let (grid, rows, signed) = (&pool.grid, pool.grid.rows[row], pool.signed);
+        let least = if signed { 0x80 } else { 0 };
+        let step = line.len();
+        line.fill(least);
+        for i in 0..rows.taps {
+            largest(s, line, &plane[(rows.first + i * grid.dilation[0]) * step..][..step], signed);
+        }
+        let apart = grid.dilation[1] * LANES;
+        all.copy_from_slice(line);
+        for j in 1..pool.taps {
+            let from = &line[(j * apart).min(step)..];
+            largest(s, &mut all[..from.len()], from, signed);
+        }
+        for (to, columns) in to.as_chunks_mut::<LANES>().0.iter_mut().zip(&grid.cols) {
+            let Window { first, taps, .. } = *columns;
+            if taps > 0 && (taps == pool.taps || first * LANES + taps * apart >= step) {
+                to.copy_from_slice(&all[first * LANES..][..LANES]);
+                continue;
+            }
+            // The left edge cuts these windows off; beyond the right one there was nothing to compare.
+            *to = [least; LANES];
+            for j in 0..taps {
+                let from = &line[first * LANES + j * apart..][..LANES];
+                for lane in 0..LANES {
+                    // Signed bytes compare as unsigned ones do once their sign is flipped.
+                    if from[lane] ^ least > to[lane] ^ least {
+                        to[lane] = from[lane];
                     }
                 }
             }
-            let to = &mut self.to[at * LANES..][..LANES];
-            for lane in 0..LANES {
-                to[lane] = if lane < self.lanes { most[lane] ^ flip } else { 0 };
-            }
         }
+        if lanes < LANES {
+            to.as_chunks_mut::<LANES>().0.iter_mut().for_each(|to| to[lanes..].fill(0));
+        }
+    }
+}
+
+/// Keeps the larger of each byte and the one at its place.
+///
+/// # Panics
+/// Where there are not as many of both.
+#[inline(always)]
+fn largest<S: Simd>(s: S, to: &mut [u8], from: &[u8], signed: bool) {
+    const AT_ONCE: usize = 32;
+    assert_eq!(to.len(), from.len());
+    let Some(last) = to.len().checked_sub(AT_ONCE) else {
+        let (mut few, mut others) = ([0; AT_ONCE], [0; AT_ONCE]);
+        few[..to.len()].copy_from_slice(to);
+        others[..to.len()].copy_from_slice(from);
+        // SAFETY: as many bytes.
+        unsafe { s.keep_larger(few.as_mut_ptr(), others.as_ptr(), signed) };
+        return to.copy_from_slice(&few[..to.len()]);
+    };
+    // The last ones may be compared twice, which changes nothing.
+    for at in (0..last).step_by(AT_ONCE).chain([last]) {
+        // SAFETY: 32 bytes from each of these on.
+        unsafe { s.keep_larger(to.as_mut_ptr().add(at), from.as_ptr().add(at), signed) };
     }
 }
 

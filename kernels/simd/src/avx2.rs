@@ -157,6 +157,15 @@ impl Bytes for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn keep_larger(self, to: *mut u8, from: *const u8, signed: bool) {
+        // SAFETY: the token proves the instructions; the caller promises 32 bytes at both.
+        unsafe {
+            let (a, b) = (_mm256_loadu_si256(to.cast()), _mm256_loadu_si256(from.cast()));
+            let larger = if signed { _mm256_max_epi8(a, b) } else { _mm256_max_epu8(a, b) };
+            _mm256_storeu_si256(to.cast(), larger);
+        }
+    }
+    #[inline(always)]
     fn narrow(self, v: [__m256; 2], how: Narrow) -> [u64; 2] {
         // SAFETY: the token proves the instructions.
         unsafe {

@@ -108,6 +108,12 @@ pub trait Bytes: Lanes {
     /// `p` must be valid for reads of eight bytes.
     unsafe fn load_bytes(self, p: *const u8, signed: bool) -> Self::V;
 
+    /// Keeps the larger of each of 32 bytes at `to` and the one at `from`, as signed ones where `signed`.
+    ///
+    /// # Safety
+    /// `from` must be valid for reads, and `to` for reads and writes, of 32 bytes; any alignment.
+    unsafe fn keep_larger(self, to: *mut u8, from: *const u8, signed: bool);
+
     /// The lanes of two vectors rounded to the nearest integers, halves to even, moved, bounded, and as bytes. The lanes
     /// must be less than 2^31 in size.
     fn narrow(self, v: [Self::V; 2], how: Narrow) -> [u64; 2];

@@ -53,6 +53,11 @@ macro_rules! extend {
                 unsafe { self.dot(sums, x, w) }
             }
             #[inline(always)]
+            unsafe fn keep_larger(self, to: *mut u8, from: *const u8, signed: bool) {
+                // SAFETY: the caller's promise.
+                unsafe { self.0.keep_larger(to, from, signed) }
+            }
+            #[inline(always)]
             unsafe fn store_narrow(self, p: *mut u8, v: [__m256; 4], how: $crate::bytes::Narrow) {
                 // SAFETY: the caller's promise.
                 unsafe { self.0.store_narrow(p, v, how) }

@@ -164,6 +164,18 @@ impl Bytes for Portable {
         f32x8::new(x.map(|b| if signed { f32::from(b as i8) } else { f32::from(b) }))
     }
     #[inline(always)]
+    unsafe fn keep_larger(self, to: *mut u8, from: *const u8, signed: bool) {
+        // SAFETY: the caller promises 32 bytes at both.
+        unsafe {
+            let (a, b) = (to.cast::<[u8; 32]>().read_unaligned(), from.cast::<[u8; 32]>().read_unaligned());
+            let larger = |i: usize| match signed {
+                true => (a[i] as i8).max(b[i] as i8) as u8,
+                false => a[i].max(b[i]),
+            };
+            to.cast::<[u8; 32]>().write_unaligned(core::array::from_fn(larger));
+        }
+    }
+    #[inline(always)]
     fn narrow(self, v: [f32x8; 2], how: Narrow) -> [u64; 2] {
         v.map(|v| {
             let words = v.to_array().map(|x| (x.round_ties_even() as i32).clamp(-32768, 32767) as i16);

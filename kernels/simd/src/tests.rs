@@ -201,6 +201,9 @@ impl Task for AllBytes {
             put!(s.sums_to_f32(s.dot_fours(from, s.gather_fours(fours.as_ptr()), w.as_ptr())));
             put!(s.sums_to_f32(s.dot_words(sums, s.quad::<false>(x.as_ptr()), words.as_ptr())));
             for signed in [false, true] {
+                let mut larger: [u8; 32] = std::array::from_fn(|i| (i * 37) as u8);
+                s.keep_larger(larger.as_mut_ptr(), w.as_ptr().cast(), signed);
+                out.extend(larger.map(u64::from));
                 let v = s.load_bytes(x.as_ptr(), signed);
                 put!(v);
                 let scaled = s.mul(v, s.splat(0.5));

@@ -110,6 +110,20 @@ impl<P: Products> Bytes for NeonWith<P> {
         }
     }
     #[inline(always)]
+    unsafe fn keep_larger(self, to: *mut u8, from: *const u8, signed: bool) {
+        // SAFETY: the token proves the instructions; the caller promises 32 bytes at both.
+        unsafe {
+            for at in [0, 16] {
+                let (a, b) = (vld1q_u8(to.add(at)), vld1q_u8(from.add(at)));
+                let larger = match signed {
+                    true => vreinterpretq_u8_s8(vmaxq_s8(vreinterpretq_s8_u8(a), vreinterpretq_s8_u8(b))),
+                    false => vmaxq_u8(a, b),
+                };
+                vst1q_u8(to.add(at), larger);
+            }
+        }
+    }
+    #[inline(always)]
     fn narrow(self, v: [float32x4x2_t; 2], how: Narrow) -> [u64; 2] {
         v.map(|v| {
             // SAFETY: the token proves the instructions.
