@@ -13,7 +13,7 @@ if [ "${1:-}" = "--target" ]; then
 fi
 if [ $# -eq 0 ]; then
   set -- "" "winograd" "portable winograd" "int8 winograd" "binary int8 winograd" "binary fft fp16 im2col int8 lowbit transposed winograd" \
-    "default" "avx512 default"
+    "default"
 fi
 
 printf '%-60s %12s %12s %12s\n' features bytes code gzip
