@@ -51,7 +51,7 @@ fn the_machine_is_measured_used_and_checked() {
     let (m, f) = (model(), file.display().to_string());
     let said = json(0, &["tune", "--machine", "-o", &f, "--json"]);
     for of in ["measured", "default"] {
-        for rate in ["gmac_per_s", "l2_gb_per_s", "l3_gb_per_s", "memory_gb_per_s"] {
+        for rate in ["gmac_per_s", "vector_gmac_per_s", "l2_gb_per_s", "l3_gb_per_s", "memory_gb_per_s"] {
             assert!(said[of][rate].as_f64() > Some(0.01), "{said}");
         }
     }
@@ -63,7 +63,9 @@ fn the_machine_is_measured_used_and_checked() {
     // Estimates follow the rates: on a machine a thousand times as slow, every convolution is dearer.
     let text = std::fs::read_to_string(&file).expect("the file");
     let mut slow: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    slow["gmac_per_s"] = serde_json::json!(0.05);
+    for rate in ["gmac_per_s", "vector_gmac_per_s"] {
+        slow[rate] = serde_json::json!(0.05);
+    }
     std::fs::write(&file, slow.to_string()).expect("a file");
     let cost = |args: &[&str]| {
         let explained = json(0, args);
@@ -78,6 +80,7 @@ fn the_machine_is_measured_used_and_checked() {
     for (from, to, why) in [
         ("\"machine\":\"", "\"machine\":\"not ", "measured on 'not "),
         ("\"gmac_per_s\":0.05", "\"gmac_per_s\":-1", "gmac_per_s is -1"),
+        ("\"vector_gmac_per_s\":0.05", "\"vector_gmac_per_s\":0", "vector_gmac_per_s is 0"),
         ("\"gmac_per_s\":0.05", "\"gmac_per_s\":NaN", "expected"),
     ] {
         std::fs::write(&file, slow.to_string().replace(from, to)).expect("a file");
