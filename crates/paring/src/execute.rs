@@ -88,11 +88,12 @@ pub(crate) fn execute(
         let start = recorder.is_some().then(std::time::Instant::now);
         // The step's own need, in whole cache lines, so that kernels see the sizes they asked for.
         let shared = RawOperand { len: step.shared_scratch.min(shared.len), ..shared };
+        let each = step.worker_scratch.next_multiple_of(64).min(memory.worker_scratch);
+        let own = RawOperand { len: each * parallel.workers(), ..own };
         // SAFETY: `check` proved that the memory is as long as the plan asks; the planner places outputs and scratch
         // apart from everything that is still needed (`paring_plan::check`), and callers' slices are unique or shared
         // as Rust has it. Everything is initialised: buffers are zeroed when made.
-        let mut cx =
-            unsafe { RunCx::new(inputs, outputs, step.in_place, shared, own, memory.worker_scratch, parallel) };
+        let mut cx = unsafe { RunCx::new(inputs, outputs, step.in_place, shared, own, each, parallel) };
         match catch_unwind(AssertUnwindSafe(|| step.prepared.run(&mut cx))) {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(at_node(&step.name, step.op, e)),

@@ -186,9 +186,7 @@ impl<S: Simd> Prepared for Engine<S> {
         let finish = self.epilogue.bind(cx, y, len);
         parallel.run(plan.tasks(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
-            let scratch = unsafe { own.of::<u8>(worker) };
-            // There may be more, for other layers.
-            let frame = &mut scratch[..plan.rows() * self.line];
+            let frame = unsafe { own.of::<u8>(worker) };
             let Start { sample, blocks, row } = plan.start(task);
             self.s.vectorize(Band { engine: self, finish: &finish, x, frame, sample, blocks, first: row });
         });
