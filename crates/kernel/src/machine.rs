@@ -169,11 +169,12 @@ impl Machine {
     #[must_use]
     pub fn limited_to(self, isa: IsaSet) -> Machine {
         let isa = self.isa.intersect(isa);
-        let gmacs = match isa {
-            isa if isa.has(Isa::Avx512) => self.gmacs,
-            isa if isa.has(Isa::Avx2) || isa.has(Isa::Neon) => self.vector_gmacs,
-            isa if isa == self.isa => self.gmacs,
-            isa => Machine::generic(isa).gmacs,
+        let gmacs = if isa == self.isa || isa.has(Isa::Avx512) {
+            self.gmacs
+        } else if isa.has(Isa::Avx2) || isa.has(Isa::Neon) {
+            self.vector_gmacs
+        } else {
+            Machine::generic(isa).gmacs
         };
         Machine { isa, gmacs, vector_gmacs: self.vector_gmacs.min(gmacs), ..self }
     }

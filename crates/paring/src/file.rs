@@ -134,7 +134,11 @@ impl MachineKind {
     fn machine(self, options: &Options) -> Machine {
         let here = model::machine(options);
         let isa = self.isa(here.isa);
-        here.limited_to(isa)
+        if isa == here.isa {
+            return here;
+        }
+        let Machine { gmacs, vector_gmacs, .. } = Machine::generic(isa);
+        Machine { isa: isa.intersect(here.isa), gmacs, vector_gmacs, ..here }
     }
 }
 
