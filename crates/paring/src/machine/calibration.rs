@@ -48,16 +48,22 @@ impl Calibration {
         let sizes = std::iter::successors(Some(last), |b| Some(b / 2)).take_while(|&b| b >= 2 * m.l2);
         let mut levels: Vec<(usize, f64)> = sizes.map(|b| (b, 0.0)).collect();
         (m.gmacs, m.vector_gmacs, m.l2_bandwidth, m.memory_bandwidth) = (0.0, 0.0, 0.0, 0.0);
+        let eights = m.isa.without(Isa::Avx512);
         let better = |rate: &mut f64, sample: f64| *rate = rate.max(sample);
         let begin = Instant::now();
         while begin.elapsed() < TIME {
             better(&mut m.gmacs, mul_adds(&Serial, m.isa));
-            better(&mut m.vector_gmacs, mul_adds(&Serial, m.isa.without(Isa::Avx512)));
+            if eights != m.isa {
+                better(&mut m.vector_gmacs, mul_adds(&Serial, eights));
+            }
             better(&mut m.l2_bandwidth, rereading(m.isa, first(m.l2 / 2)));
             better(&mut m.memory_bandwidth, reading(&Serial, m.isa, all));
             for (bytes, rate) in &mut levels {
                 better(rate, rereading(m.isa, first(*bytes)));
             }
+        }
+        if eights == m.isa {
+            m.vector_gmacs = m.gmacs;
         }
         (m.l3, m.l3_bandwidth) = last_level(&levels).unwrap_or((m.l2, m.memory_bandwidth));
         Ok(Calibration(m))
