@@ -139,13 +139,7 @@ impl<E: Simd> Task for Row<'_, E> {
             // The left edge cuts these windows off; beyond the right one there was nothing to compare.
             *to = [least; LANES];
             for j in 0..taps {
-                let from = &line[first * LANES + j * apart..][..LANES];
-                for lane in 0..LANES {
-                    // Signed bytes compare as unsigned ones do once their sign is flipped.
-                    if from[lane] ^ least > to[lane] ^ least {
-                        to[lane] = from[lane];
-                    }
-                }
+                largest(s, to, &line[first * LANES + j * apart..][..LANES], signed);
             }
         }
         if lanes < LANES {
