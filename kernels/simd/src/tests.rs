@@ -197,6 +197,13 @@ impl Task for AllBytes {
             let from = s.load_sums(from.as_ptr());
             put!(s.sums_to_f32(s.dot(from, quad!(s, false, x.as_ptr()), w.as_ptr())));
             put!(s.sums_to_f32(s.dot(from, quad!(s, true, x.as_ptr().add(4)), w.as_ptr())));
+            // Each tap by itself, of bytes that all differ.
+            let apart = std::array::from_fn::<u8, 32, _>(|i| (i * 37) as u8 ^ if S::SIGNED { 0x80 } else { 0 });
+            for tap in 0..4 {
+                let one: [i8; 32] = std::array::from_fn(|i| i8::from(i % 4 == tap));
+                let from = s.load_sums(starts::<S, 8>([0; 8], &one).as_ptr());
+                put!(s.sums_to_f32(s.dot_fours(from, s.gather_fours(apart.as_ptr()), one.as_ptr())));
+            }
             let fours = w.map(|x| if S::SIGNED { x as u8 ^ 0x80 } else { x as u8 });
             put!(s.sums_to_f32(s.dot_fours(from, s.gather_fours(fours.as_ptr()), w.as_ptr())));
             put!(s.sums_to_f32(s.dot_words(sums, s.quad::<false>(x.as_ptr()), words.as_ptr())));
