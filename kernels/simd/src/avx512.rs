@@ -2,7 +2,7 @@
 
 use crate::{
     Avx2, Bytes, Lanes, Pair, Simd, Task,
-    bytes::PairBytes,
+    bytes::{Narrow, PairBytes},
     extend::{delegate, extend},
 };
 use core::arch::x86_64::*;
@@ -125,6 +125,30 @@ impl<S: HasAvx512> Pair<S> for Avx512Pair<S> {
     fn halves(self, v: __m512) -> [__m256; 2] {
         // SAFETY: the token proves the instructions.
         unsafe { [_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)] }
+    }
+    #[inline(always)]
+    fn sums_to_f32(self, sums: __m512i) -> __m512 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+    #[inline(always)]
+    unsafe fn store_narrow(self, [first, second]: [*mut u8; 2], v: [__m512; 4], how: Narrow) {
+        // SAFETY: the token proves the instructions; the caller promises 32 writable bytes at both.
+        unsafe {
+            let words = |a, b| {
+                let words = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
+                let words = _mm512_adds_epi16(words, _mm512_set1_epi16(how.zero));
+                let words = _mm512_max_epi16(words, _mm512_set1_epi16(how.lo));
+                _mm512_min_epi16(words, _mm512_set1_epi16(how.hi))
+            };
+            let (a, b) = (words(v[0], v[1]), words(v[2], v[3]));
+            let bytes = if how.signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };
+            // Every quarter of the register has four lanes of each vector.
+            let order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
+            let bytes = _mm512_permutexvar_epi32(order, bytes);
+            _mm256_storeu_si256(first.cast(), _mm512_castsi512_si256(bytes));
+            _mm256_storeu_si256(second.cast(), _mm512_extracti64x4_epi64::<1>(bytes));
+        }
     }
 }
 

@@ -114,6 +114,16 @@ pub trait Pair<S: Simd>: Lanes + PairBytes<S> {
 
     /// The first eight lanes, and the others.
     fn halves(self, v: Self::V) -> [S::V; 2];
+
+    /// As [`Bytes::sums_to_f32`].
+    fn sums_to_f32(self, sums: Self::I) -> Self::V;
+
+    /// Stores four vectors as [`Bytes::narrow`] makes bytes of them: the first eight lanes of all side by side at the first
+    /// place, the others at the second.
+    ///
+    /// # Safety
+    /// Both must be valid for writes of 32 bytes; any alignment.
+    unsafe fn store_narrow(self, to: [*mut u8; 2], v: [Self::V; 4], how: bytes::Narrow);
 }
 
 /// Expands `$with!` with every function of [`Lanes`] from vectors to a vector, for tokens that hand all of them on.

@@ -1,6 +1,10 @@
 //! Several vectors as one.
 
-use crate::{Bytes, LANES, Lanes, Pair, Simd, bytes::PairBytes, operations};
+use crate::{
+    Bytes, LANES, Lanes, Pair, Simd,
+    bytes::{Narrow, PairBytes},
+    operations,
+};
 
 /// `N` vectors of `S`, each operation done for all of them before the next begins.
 ///
@@ -49,6 +53,19 @@ impl<S: Simd> Pair<S> for Several<S, 2> {
     #[inline(always)]
     fn halves(self, v: [S::V; 2]) -> [S::V; 2] {
         v
+    }
+
+    #[inline(always)]
+    fn sums_to_f32(self, sums: [S::I; 2]) -> [S::V; 2] {
+        [self.0.sums_to_f32(sums[0]), self.0.sums_to_f32(sums[1])]
+    }
+
+    #[inline(always)]
+    unsafe fn store_narrow(self, to: [*mut u8; 2], v: [[S::V; 2]; 4], how: Narrow) {
+        for h in 0..2 {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.store_narrow(to[h], [v[0][h], v[1][h], v[2][h], v[3][h]], how) };
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::{Lanes, Pair, PairBytes, Portable, Simd, Task};
+use crate::{Lanes, Pair, PairBytes, Portable, Simd, Task, bytes::Narrow};
 
 /// Every operation on one pair of vectors, as bits.
 struct All([f32; 8], [f32; 8]);
@@ -219,8 +219,8 @@ impl Task for AllBytes {
                 out.extend(stored.map(|w| w as u64));
                 out.push(s.to_bytes(scaled, signed));
                 for how in [
-                    crate::bytes::Narrow { zero: 0, lo: -128, hi: 127, signed: true },
-                    crate::bytes::Narrow { zero: 100, lo: 7, hi: 255, signed: false },
+                    Narrow { zero: 0, lo: -128, hi: 127, signed: true },
+                    Narrow { zero: 100, lo: 7, hi: 255, signed: false },
                 ] {
                     let large = s.mul(v, s.splat(3000.0));
                     out.extend(s.narrow([scaled, large], how));
@@ -261,7 +261,7 @@ impl Task for Sums {
         let from = starts::<S, 16>(start, &w);
         let x = [255, 128, 127, 0, 255, 255];
         let mut found = [vec![], vec![]];
-        let mut put = |i: usize, sums: S::I| found[i].push(s.to_array(s.sums_to_f32(sums)).map(f32::to_bits));
+        let bits = |sums: S::I| s.to_array(s.sums_to_f32(sums)).map(f32::to_bits);
         // SAFETY: all operands are arrays of the lengths that are read.
         unsafe {
             for at in 0..3 {
@@ -269,17 +269,34 @@ impl Task for Sums {
                 let (q, r, two) = (quad!(p, false, x), quad!(p, true, x), p.quad::<false>(x));
                 let sums = p.load_sums(from.as_ptr());
                 let words_of = p.load_sums(start.as_ptr());
-                for sums in
-                    [p.dot(sums, q, w.as_ptr()), p.dot(sums, r, w.as_ptr()), p.dot_words(words_of, two, words.as_ptr())]
-                {
-                    p.sums(sums).into_iter().for_each(|sums| put(0, sums));
+                let all = [
+                    p.dot(sums, q, w.as_ptr()),
+                    p.dot(sums, r, w.as_ptr()),
+                    p.dot_words(words_of, two, words.as_ptr()),
+                ];
+                for sums in all {
+                    found[0].extend(p.sums(sums).map(bits));
                 }
                 let halves = [0, 8].map(|at| (s.load_sums(from.as_ptr().add(at)), w.as_ptr().add(4 * at)));
-                halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, p.half(q), w)));
-                halves.into_iter().for_each(|(sums, w)| put(1, s.dot(sums, quad!(s, true, x), w)));
+                found[1].extend(halves.map(|(sums, w)| bits(s.dot(sums, p.half(q), w))));
+                found[1].extend(halves.map(|(sums, w)| bits(s.dot(sums, quad!(s, true, x), w))));
                 for at in [0, 8] {
                     let sums = s.load_sums(start.as_ptr().add(at));
-                    put(1, s.dot_words(sums, s.quad::<false>(x), words.as_ptr().add(2 * at)));
+                    found[1].push(bits(s.dot_words(sums, s.quad::<false>(x), words.as_ptr().add(2 * at))));
+                }
+                for (signed, lo, hi) in [(false, 3, 250), (true, -120, 127)] {
+                    let how = Narrow { zero: 9, lo, hi, signed };
+                    let four = [all[0], all[1], all[2], sums];
+                    let (mut pairs, mut singles) = ([[0u32; 8]; 2], [[0u32; 8]; 2]);
+                    let numbers = four.map(|v| p.mul(p.sums_to_f32(v), p.splat(0.003)));
+                    let [a, b] = &mut pairs;
+                    p.store_narrow([a.as_mut_ptr().cast(), b.as_mut_ptr().cast()], numbers, how);
+                    for (h, to) in singles.iter_mut().enumerate() {
+                        let numbers = four.map(|v| s.mul(s.sums_to_f32(p.sums(v)[h]), s.splat(0.003)));
+                        s.store_narrow(to.as_mut_ptr().cast(), numbers, how);
+                    }
+                    found[0].extend(pairs);
+                    found[1].extend(singles);
                 }
             }
         }

@@ -251,6 +251,16 @@ pub struct Place {
     pub step: usize,
 }
 
+impl Place {
+    /// The columns from vector `h` on.
+    #[inline(always)]
+    pub fn from(&self, h: usize) -> Place {
+        let before = h * LANES;
+        let (channel, lanes) = (self.channel + before, self.lanes.saturating_sub(before));
+        Place { channel, lanes, first: self.first + h * self.step, step: self.step }
+    }
+}
+
 /// The epilogue of one run.
 pub struct Finish<'a> {
     epilogue: &'a Epilogue,

@@ -2,7 +2,7 @@
 
 use super::{Finish, Place, Residual, Step, VECTORS};
 use crate::lanes::{Kind, put_bytes};
-use paring_simd::{LANES, Simd, Task, by_act, bytes::Narrow};
+use paring_simd::{LANES, Lanes, Pair, PairBytes, Simd, Task, by_act, bytes::Narrow};
 
 /// Copies of what finishes vectors of eight columns, for loops that store: what they store to might be the original.
 #[derive(Clone, Copy)]
@@ -65,6 +65,55 @@ impl Finish<'_> {
         }
         // SAFETY: the caller's promise.
         unsafe { self.store(s, place, values, y) }
+    }
+
+    /// How bytes are made of `vectors` whole vectors of columns, where that takes no more than scales, shifts and bounds.
+    #[inline(always)]
+    pub fn narrows(&self, place: &Place, vectors: usize) -> Option<Narrow> {
+        self.epilogue.narrow.filter(|_| self.epilogue.added.is_none() && place.lanes >= vectors * LANES)
+    }
+
+    /// Finishes the sums of two vectors of columns, those from vector `h` on, as [narrowed](Finish::narrows).
+    ///
+    /// # Safety
+    /// As for [`Finish::store_sums`].
+    #[inline(always)]
+    pub unsafe fn store_pairs<S: Simd, const PX: usize>(
+        &self,
+        s: S,
+        place: &Place,
+        h: usize,
+        sums: [<S::Pair as PairBytes<S>>::I; PX],
+        y: &[usize],
+        how: Narrow,
+    ) {
+        let (p, place) = (s.pair(), place.from(h));
+        let (scale, shift) = (&self.scale[place.channel..], &self.epilogue.shift[place.channel..]);
+        let (scale, shift) = (&scale[..2 * LANES], &shift[..2 * LANES]);
+        // SAFETY: sixteen elements; the caller's promise.
+        unsafe {
+            let (scale, shift) = (p.load(scale.as_ptr()), p.load(shift.as_ptr()));
+            for first in (0..PX).step_by(4) {
+                let n = if PX - first < 4 { PX - first } else { 4 };
+                let mut values = [shift; 4];
+                for k in 0..n {
+                    values[k] = p.mul_add(p.sums_to_f32(sums[first + k]), scale, shift);
+                }
+                let at = y[first] + place.first;
+                if n == 4 && y[first + 3] - y[first] == 3 * LANES {
+                    p.store_narrow([self.y.add(at), self.y.add(at + place.step)], values, how);
+                    continue;
+                }
+                let mut four = [[0u64; 4]; 2];
+                let [a, b] = &mut four;
+                p.store_narrow([a.as_mut_ptr().cast(), b.as_mut_ptr().cast()], values, how);
+                for k in 0..n {
+                    let to = self.y.add(y[first + k] + place.first);
+                    to.cast::<u64>().write_unaligned(four[0][k]);
+                    to.add(place.step).cast::<u64>().write_unaligned(four[1][k]);
+                }
+            }
+        }
     }
 
     /// # Safety
