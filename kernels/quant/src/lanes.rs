@@ -3,7 +3,7 @@
 use crate::operand::Bytes;
 use paring_core::DType;
 use paring_kernel::{Operand, Reject};
-use paring_simd::{LANES, Simd};
+use paring_simd::{LANES, Lanes, Pair, Simd};
 
 /// What an operand is made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,6 +58,35 @@ impl Kind {
                 }
             };
             s.mul(s.sub(v, s.splat(b.zero_point as f32)), s.splat(b.scale))
+        }
+    }
+
+    /// Adds to `v` eight elements from each of `at` on of the operand at `p`: bytes times their scale, without regard to
+    /// their zero point.
+    ///
+    /// # Safety
+    /// They must be valid for reads.
+    #[inline(always)]
+    pub unsafe fn add_pair<S: Simd>(
+        self,
+        s: S,
+        p: *const u8,
+        at: [usize; 2],
+        v: <S::Pair as Lanes>::V,
+    ) -> <S::Pair as Lanes>::V {
+        let pair = s.pair();
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self {
+                Kind::F32 => {
+                    let p = p.cast::<f32>();
+                    pair.add(v, pair.join([s.load(p.add(at[0])), s.load(p.add(at[1]))]))
+                }
+                Kind::Bytes(b) => {
+                    let more = pair.load_bytes([p.add(at[0]), p.add(at[1])], b.signed);
+                    pair.mul_add(more, pair.splat(b.scale), v)
+                }
+            }
         }
     }
 

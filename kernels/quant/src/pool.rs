@@ -267,6 +267,6 @@ impl<E: Simd> Task for Plane<'_, E> {
         let block = self.block % planes.blocks();
         let place = Place { channel: block * LANES, lanes: planes.lanes(block), first: 0, step: LANES };
         // SAFETY: one pixel of eight channels for each block, which is this task's alone.
-        unsafe { self.finish.store::<S, 1, 1>(s, &place, [[sum]], &[self.block * LANES]) };
+        unsafe { self.finish.store(s, &place, [sum], &[self.block * LANES]) };
     }
 }

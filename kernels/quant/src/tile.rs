@@ -116,33 +116,15 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
             }
             w = w.add(if both { 2 } else { NV } * 4 * LANES);
         }
-        if S::WIDE
-            && paired
-            && let Some(how) = panel.finish.narrows(&panel.place, NV)
-        {
-            panel.finish.store_pairs(s, &panel.place, 0, pairs, y, how);
-            if both {
-                panel.finish.store_pairs(s, &panel.place, 2, second, y, how);
-            }
-            if single {
-                let place = panel.place.from(NV - 1);
-                panel.finish.store_sums::<S, PX, 1>(s, &place, singles.map(|v| [v]), y);
-            }
-            return;
+        if paired {
+            panel.finish.store_pairs(s, &panel.place, pairs, y);
         }
-        let mut sums = [[singles[0]; NV]; PX];
-        for i in 0..PX {
-            if paired {
-                sums[i][..2].copy_from_slice(&p.sums(pairs[i]));
-            }
-            if both {
-                sums[i][2..].copy_from_slice(&p.sums(second[i]));
-            }
-            if single {
-                sums[i][NV - 1] = singles[i];
-            }
+        if both {
+            panel.finish.store_pairs(s, &panel.place.from(2), second, y);
         }
-        panel.finish.store_sums::<S, PX, NV>(s, &panel.place, sums, y);
+        if single {
+            panel.finish.store_sums(s, &panel.place.from(NV - 1), singles, y);
+        }
     }
 }
 

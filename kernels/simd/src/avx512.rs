@@ -127,9 +127,22 @@ impl<S: HasAvx512> Pair<S> for Avx512Pair<S> {
         unsafe { [_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)] }
     }
     #[inline(always)]
+    fn join(self, [first, second]: [__m256; 2]) -> __m512 {
+        // SAFETY: the token proves the instructions.
+        unsafe { _mm512_insertf32x8::<1>(_mm512_castps256_ps512(first), second) }
+    }
+    #[inline(always)]
     fn sums_to_f32(self, sums: __m512i) -> __m512 {
         // SAFETY: the token proves the instructions.
         unsafe { _mm512_cvtepi32_ps(sums) }
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, [first, second]: [*const u8; 2], signed: bool) -> __m512 {
+        // SAFETY: the token proves the instructions; the caller promises eight readable bytes at both.
+        unsafe {
+            let x = _mm_unpacklo_epi64(_mm_loadl_epi64(first.cast()), _mm_loadl_epi64(second.cast()));
+            _mm512_cvtepi32_ps(if signed { _mm512_cvtepi8_epi32(x) } else { _mm512_cvtepu8_epi32(x) })
+        }
     }
     #[inline(always)]
     unsafe fn store_narrow(self, [first, second]: [*mut u8; 2], v: [__m512; 4], how: Narrow) {

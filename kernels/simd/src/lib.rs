@@ -115,8 +115,17 @@ pub trait Pair<S: Simd>: Lanes + PairBytes<S> {
     /// The first eight lanes, and the others.
     fn halves(self, v: Self::V) -> [S::V; 2];
 
+    /// The vector of which these are the [halves](Pair::halves).
+    fn join(self, halves: [S::V; 2]) -> Self::V;
+
     /// As [`Bytes::sums_to_f32`].
     fn sums_to_f32(self, sums: Self::I) -> Self::V;
+
+    /// As [`Bytes::load_bytes`]: eight bytes at the first place, and eight at the second.
+    ///
+    /// # Safety
+    /// Both must be valid for reads of eight bytes.
+    unsafe fn load_bytes(self, from: [*const u8; 2], signed: bool) -> Self::V;
 
     /// Stores four vectors as [`Bytes::narrow`] makes bytes of them: the first eight lanes of all side by side at the first
     /// place, the others at the second.

@@ -56,8 +56,19 @@ impl<S: Simd> Pair<S> for Several<S, 2> {
     }
 
     #[inline(always)]
+    fn join(self, halves: [S::V; 2]) -> [S::V; 2] {
+        halves
+    }
+
+    #[inline(always)]
     fn sums_to_f32(self, sums: [S::I; 2]) -> [S::V; 2] {
         [self.0.sums_to_f32(sums[0]), self.0.sums_to_f32(sums[1])]
+    }
+
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: [*const u8; 2], signed: bool) -> [S::V; 2] {
+        // SAFETY: the caller's promise.
+        from.map(|p| unsafe { self.0.load_bytes(p, signed) })
     }
 
     #[inline(always)]

@@ -109,6 +109,7 @@ impl Task for Paired {
             p.and(a, b),
             p.or(a, b),
             p.xor(a, b),
+            p.join(p.halves(a)),
         ];
         [0, 1].map(|h| pairs.iter().map(|&v| s.to_array(p.halves(v)[h]).map(f32::to_bits)).collect())
     }
@@ -126,6 +127,7 @@ impl Task for Half {
         let fused = s.mul_add(s.from_array(self.0), s.from_array(self.1), three);
         all.truncate(15);
         all.insert(4, s.to_array(fused).map(f32::to_bits));
+        all.push(self.0.map(f32::to_bits));
         all
     }
 }
@@ -297,6 +299,10 @@ impl Task for Sums {
                     }
                     found[0].extend(pairs);
                     found[1].extend(singles);
+                    let bytes = w.as_ptr().cast::<u8>();
+                    let loaded = p.halves(p.load_bytes([bytes.add(8), bytes.add(3)], signed));
+                    found[0].extend(loaded.map(|v| s.to_array(v).map(f32::to_bits)));
+                    found[1].extend([8, 3].map(|at| s.to_array(s.load_bytes(bytes.add(at), signed)).map(f32::to_bits)));
                 }
             }
         }

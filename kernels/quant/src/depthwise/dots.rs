@@ -392,7 +392,7 @@ impl Task for Store<'_> {
             // SAFETY: eight sums, and a pixel that the caller of `Band::store` has to itself.
             unsafe {
                 let sums = s.load_sums(sums.as_ptr());
-                self.finish.store_sums::<S, 1, 1>(s, self.place, [[sums]], &[self.y + k * LANES]);
+                self.finish.store_sums(s, self.place, [sums], &[self.y + k * LANES]);
             }
         }
     }

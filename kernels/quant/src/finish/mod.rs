@@ -53,6 +53,9 @@ pub struct Epilogue {
     sums: bool,
     /// Whether rows of the output have room for whole vectors, the lanes that do not exist being zero.
     padded: bool,
+    /// Columns of the output, and whether what is made of those beyond is zero without further ado.
+    columns: usize,
+    blank: bool,
 }
 
 /// Refuses epilogues that [`Epilogue::new`] cannot serve.
@@ -141,6 +144,8 @@ impl Epilogue {
             sums: p.output(0).is_some_and(|y| y.dtype == DType::I32),
             out: p.output(0).filter(|y| y.quant.is_some()).map(Bytes::of).transpose().ok().flatten(),
             padded,
+            columns: channels,
+            blank: false,
         };
         for step in &p.epilogue {
             let step = match *step {
@@ -198,6 +203,10 @@ impl Epilogue {
         let bound = |v: f32| v.round_ties_even() as i16 + out.zero_point as i16;
         let narrow = Narrow { zero: out.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: out.signed };
         self.narrow = small.then_some(narrow);
+        if narrow.lo <= 0 && narrow.hi >= 0 {
+            self.shift[self.columns..].fill(-zero);
+            self.blank = self.padded;
+        }
     }
 
     /// A residual in units of which there are `each` in 1, its zero point in the shift.

@@ -2,6 +2,7 @@
 
 use super::{Finish, Place, Residual, Step, VECTORS};
 use crate::lanes::{Kind, put_bytes};
+use core::{mem::MaybeUninit, ops::Range};
 use paring_simd::{LANES, Lanes, Pair, PairBytes, Simd, Task, by_act, bytes::Narrow};
 
 /// Copies of what finishes vectors of eight columns, for loops that store: what they store to might be the original.
@@ -41,110 +42,27 @@ impl<S: Simd> Straight<S> {
 }
 
 impl Finish<'_> {
-    /// Finishes the sums of a tile and stores them. `y` are the first elements of the pixels.
+    /// Finishes the sums of pixels, of one vector of columns, and stores them. `y` are the first elements of the pixels.
     ///
     /// # Safety
     /// The elements of the pixels must be within the output and this task's alone.
     #[inline(always)]
-    pub unsafe fn store_sums<S: Simd, const PX: usize, const NV: usize>(
-        &self,
-        s: S,
-        place: &Place,
-        sums: [[S::I; NV]; PX],
-        y: &[usize],
-    ) {
-        if self.epilogue.sums {
-            // SAFETY: the caller's promise.
-            return unsafe { self.store_as_they_are(s, place, sums, y) };
-        }
-        let mut values = [[s.splat(0.0); NV]; PX];
-        for i in 0..PX {
-            for h in 0..NV {
-                values[i][h] = s.sums_to_f32(sums[i][h]);
+    pub unsafe fn store_sums<S: Simd, const PX: usize>(&self, s: S, place: &Place, sums: [S::I; PX], y: &[usize]) {
+        let Some(how) = self.narrows(place, 1) else {
+            let mut rows = [[0i32; LANES]; PX];
+            for i in 0..PX {
+                // SAFETY: eight elements.
+                unsafe { s.store_sums(rows[i].as_mut_ptr(), sums[i]) };
             }
+            // SAFETY: one vector for each pixel; the caller's promise.
+            return unsafe { self.store_rows(s, place, Sums::Integers(rows.as_ptr().cast()), 1, y) };
+        };
+        let mut values = [s.splat(0.0); PX];
+        for i in 0..PX {
+            values[i] = s.sums_to_f32(sums[i]);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.store(s, place, values, y) }
-    }
-
-    /// How bytes are made of `vectors` whole vectors of columns, where that takes no more than scales, shifts and bounds.
-    #[inline(always)]
-    pub fn narrows(&self, place: &Place, vectors: usize) -> Option<Narrow> {
-        self.epilogue.narrow.filter(|_| self.epilogue.added.is_none() && place.lanes >= vectors * LANES)
-    }
-
-    /// Finishes the sums of two vectors of columns, those from vector `h` on, as [narrowed](Finish::narrows).
-    ///
-    /// # Safety
-    /// As for [`Finish::store_sums`].
-    #[inline(always)]
-    pub unsafe fn store_pairs<S: Simd, const PX: usize>(
-        &self,
-        s: S,
-        place: &Place,
-        h: usize,
-        sums: [<S::Pair as PairBytes<S>>::I; PX],
-        y: &[usize],
-        how: Narrow,
-    ) {
-        let (p, place) = (s.pair(), place.from(h));
-        let (scale, shift) = (&self.scale[place.channel..], &self.epilogue.shift[place.channel..]);
-        let (scale, shift) = (&scale[..2 * LANES], &shift[..2 * LANES]);
-        // SAFETY: sixteen elements; the caller's promise.
-        unsafe {
-            let (scale, shift) = (p.load(scale.as_ptr()), p.load(shift.as_ptr()));
-            for first in (0..PX).step_by(4) {
-                let n = if PX - first < 4 { PX - first } else { 4 };
-                let mut values = [shift; 4];
-                for k in 0..n {
-                    values[k] = p.mul_add(p.sums_to_f32(sums[first + k]), scale, shift);
-                }
-                let at = y[first] + place.first;
-                if n == 4 && y[first + 3] - y[first] == 3 * LANES {
-                    p.store_narrow([self.y.add(at), self.y.add(at + place.step)], values, how);
-                    continue;
-                }
-                let mut four = [[0u64; 4]; 2];
-                let [a, b] = &mut four;
-                p.store_narrow([a.as_mut_ptr().cast(), b.as_mut_ptr().cast()], values, how);
-                for k in 0..n {
-                    let to = self.y.add(y[first + k] + place.first);
-                    to.cast::<u64>().write_unaligned(four[0][k]);
-                    to.add(place.step).cast::<u64>().write_unaligned(four[1][k]);
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for [`Finish::store_sums`].
-    #[inline(always)]
-    unsafe fn store_as_they_are<S: Simd, const PX: usize, const NV: usize>(
-        &self,
-        s: S,
-        place: &Place,
-        sums: [[S::I; NV]; PX],
-        y: &[usize],
-    ) {
-        for h in 0..NV {
-            let lanes = place.lanes.saturating_sub(h * LANES).min(LANES);
-            let room = if self.epilogue.padded { LANES } else { lanes };
-            for i in 0..PX {
-                let at = y[i] + place.first + h * place.step;
-                assert!(at + room <= self.elements);
-                // SAFETY: within the output; columns that do not exist have no weights, so their sums are zero.
-                unsafe {
-                    let to = self.y.cast::<i32>().add(at);
-                    if room == LANES {
-                        s.store_sums(to, sums[i][h]);
-                        continue;
-                    }
-                    let mut row = [0; LANES];
-                    s.store_sums(row.as_mut_ptr(), sums[i][h]);
-                    core::ptr::copy_nonoverlapping(row.as_ptr(), to, lanes);
-                }
-            }
-        }
+        unsafe { self.narrow(s, place, values, y, how) };
     }
 
     /// As [`Finish::store_sums`], of sums that are numbers already.
@@ -152,86 +70,141 @@ impl Finish<'_> {
     /// # Safety
     /// As there.
     #[inline(always)]
-    pub unsafe fn store<S: Simd, const PX: usize, const NV: usize>(
+    pub unsafe fn store<S: Simd, const PX: usize>(&self, s: S, place: &Place, values: [S::V; PX], y: &[usize]) {
+        let Some(how) = self.narrows(place, 1) else {
+            let mut rows = [[0f32; LANES]; PX];
+            for i in 0..PX {
+                rows[i] = s.to_array(values[i]);
+            }
+            // SAFETY: one vector for each pixel; the caller's promise.
+            return unsafe { self.store_rows(s, place, Sums::Numbers(rows.as_ptr().cast()), 1, y) };
+        };
+        // SAFETY: the caller's promise.
+        unsafe { self.narrow(s, place, values, y, how) };
+    }
+
+    /// Stores sums as bytes.
+    ///
+    /// # Safety
+    /// As for [`Finish::store_sums`].
+    #[inline(always)]
+    unsafe fn narrow<S: Simd, const PX: usize>(
         &self,
         s: S,
         place: &Place,
-        mut values: [[S::V; NV]; PX],
+        mut values: [S::V; PX],
+        y: &[usize],
+        how: Narrow,
+    ) {
+        let (scale, shift) = (&self.scale[place.channel..][..LANES], &self.epilogue.shift[place.channel..][..LANES]);
+        // SAFETY: eight elements.
+        let (scale, shift) = unsafe { (s.load(scale.as_ptr()), s.load(shift.as_ptr())) };
+        for i in 0..PX {
+            values[i] = s.mul_add(values[i], scale, shift);
+        }
+        for i in (0..PX).step_by(2) {
+            let next = if i + 1 < PX { i + 1 } else { i };
+            let bytes = s.narrow([values[i], values[next]], how);
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.y.add(y[i] + place.first).cast::<u64>().write_unaligned(bytes[0]);
+                self.y.add(y[next] + place.first).cast::<u64>().write_unaligned(bytes[1]);
+            }
+        }
+    }
+
+    /// How bytes are made of `vectors` vectors of columns, where that takes no more than scales, shifts and bounds.
+    #[inline(always)]
+    fn narrows(&self, place: &Place, vectors: usize) -> Option<Narrow> {
+        let e = self.epilogue;
+        let blank = e.blank && place.channel + place.lanes == e.columns && place.lanes + LANES > vectors * LANES;
+        e.narrow.filter(|_| e.added.is_none() && (place.lanes >= vectors * LANES || blank))
+    }
+
+    /// As [`Finish::store_sums`], of two vectors of columns.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn store_pairs<S: Simd, const PX: usize>(
+        &self,
+        s: S,
+        place: &Place,
+        sums: [<S::Pair as PairBytes<S>>::I; PX],
         y: &[usize],
     ) {
-        let e = self.epilogue;
-        for h in 0..NV {
-            let at = place.channel + h * LANES;
-            assert!(at + LANES <= self.scale.len() && at + LANES <= e.shift.len());
-            // SAFETY: just checked.
-            let (scale, shift) = unsafe { (s.load(self.scale.as_ptr().add(at)), s.load(e.shift.as_ptr().add(at))) };
+        let p = s.pair();
+        let Some(how) = self.narrows(place, 2) else {
+            let mut rows = [const { MaybeUninit::<[[i32; LANES]; 2]>::uninit() }; PX];
             for i in 0..PX {
-                values[i][h] = s.mul_add(values[i][h], scale, shift);
-            }
-        }
-        let at = |i: usize, h: usize| y[i] + place.first + h * place.step;
-        let whole = place.lanes >= NV * LANES;
-        if let Some(r) = e.added {
-            let mut rows = [[[0.0; LANES]; NV]; PX];
-            for i in 0..PX {
-                for h in 0..NV {
-                    rows[i][h] = s.to_array(values[i][h]);
+                let (row, [first, second]) = (rows[i].as_mut_ptr().cast::<i32>(), p.sums(sums[i]));
+                // SAFETY: two vectors of eight elements.
+                unsafe {
+                    s.store_sums(row, first);
+                    s.store_sums(row.add(LANES), second);
                 }
             }
-            self.add(s, r, place, rows.as_flattened_mut(), NV, y);
-            for i in 0..PX {
-                for h in 0..NV {
-                    values[i][h] = s.from_array(rows[i][h]);
-                }
+            // SAFETY: all rows were written; the caller's promise.
+            return unsafe { self.store_rows(s, place, Sums::Integers(rows.as_ptr().cast()), 2, y) };
+        };
+        let [scale, shift] = self.pair(s, place);
+        for first in (0..PX).step_by(4) {
+            let n = if PX - first < 4 { PX - first } else { 4 };
+            let mut values = [shift; 4];
+            for k in 0..n {
+                values[k] = p.mul_add(p.sums_to_f32(sums[first + k]), scale, shift);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { self.narrow_four(s, place, values, &y[first..first + n], how) };
+        }
+    }
+
+    /// Scale and shift of sixteen columns.
+    #[inline(always)]
+    fn pair<S: Simd>(&self, s: S, place: &Place) -> [<S::Pair as Lanes>::V; 2] {
+        // SAFETY: sixteen elements.
+        let load = |v: &[f32]| unsafe { s.pair().load(v[place.channel..][..2 * LANES].as_ptr()) };
+        [load(self.scale), load(&self.epilogue.shift)]
+    }
+
+    /// Stores sixteen columns of up to four pixels as bytes.
+    ///
+    /// # Safety
+    /// As for [`Finish::store_sums`].
+    #[inline(always)]
+    unsafe fn narrow_four<S: Simd>(
+        &self,
+        s: S,
+        place: &Place,
+        values: [<S::Pair as Lanes>::V; 4],
+        y: &[usize],
+        how: Narrow,
+    ) {
+        // SAFETY: the caller's promise; four pixels side by side are 32 bytes.
+        unsafe {
+            if y.len() == 4 && y[3] - y[0] == 3 * LANES {
+                let to = self.y.add(y[0] + place.first);
+                return s.pair().store_narrow([to, to.add(place.step)], values, how);
+            }
+            let mut four = [[0u64; 4]; 2];
+            let [a, b] = &mut four;
+            s.pair().store_narrow([a.as_mut_ptr().cast(), b.as_mut_ptr().cast()], values, how);
+            for (k, y) in y.iter().enumerate() {
+                let to = self.y.add(y + place.first);
+                to.cast::<u64>().write_unaligned(four[0][k]);
+                to.add(place.step).cast::<u64>().write_unaligned(four[1][k]);
             }
         }
-        if let Some(how) = e.narrow
-            && whole
-        {
-            // Two at once: vectors of a pixel, and the last ones of two pixels.
-            for i in 0..PX {
-                for h in 0..NV / 2 {
-                    let bytes = s.narrow([values[i][2 * h], values[i][2 * h + 1]], how);
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        self.y.add(at(i, 2 * h)).cast::<u64>().write_unaligned(bytes[0]);
-                        self.y.add(at(i, 2 * h + 1)).cast::<u64>().write_unaligned(bytes[1]);
-                    }
-                }
-            }
-            if NV % 2 == 1 {
-                for i in 0..PX.div_ceil(2) {
-                    let (first, second) = (2 * i, if 2 * i + 1 < PX { 2 * i + 1 } else { 2 * i });
-                    let bytes = s.narrow([values[first][NV - 1], values[second][NV - 1]], how);
-                    // SAFETY: the caller's promise.
-                    unsafe {
-                        self.y.add(at(first, NV - 1)).cast::<u64>().write_unaligned(bytes[0]);
-                        self.y.add(at(second, NV - 1)).cast::<u64>().write_unaligned(bytes[1]);
-                    }
-                }
-            }
-            return;
-        }
-        if let (None, Some((lo, hi))) = (e.out, e.clamp)
-            && whole
-        {
-            let (lo, hi) = (s.splat(lo), s.splat(hi));
-            for i in 0..PX {
-                for h in 0..NV {
-                    // SAFETY: the caller's promise.
-                    unsafe { s.store(self.y.cast::<f32>().add(at(i, h)), s.min(hi, s.max(lo, values[i][h]))) };
-                }
-            }
-            return;
-        }
-        for i in 0..PX {
-            let mut row = [0.0; VECTORS * LANES];
-            for h in 0..NV {
-                // SAFETY: within the row.
-                unsafe { s.store(row.as_mut_ptr().add(h * LANES), values[i][h]) };
-            }
-            self.general(s, place, &mut row[..NV * LANES], y[i] + place.first);
-        }
+    }
+
+    /// Finishes sums in memory, `vectors` vectors for each pixel: any epilogue, and vectors of which some lanes do not exist.
+    /// Out of line, as it would swell every size of tile.
+    ///
+    /// # Safety
+    /// As for [`Finish::store_sums`]; all sums must be valid for reads.
+    #[inline(never)]
+    unsafe fn store_rows<S: Simd>(&self, s: S, place: &Place, sums: Sums, vectors: usize, y: &[usize]) {
+        s.vectorize(Rows { finish: self, place, sums, vectors, y });
     }
 
     /// Finishes `width` pixels of one vector of columns, whose sums follow one another as do the pixels, from element `y`
@@ -243,15 +216,15 @@ impl Finish<'_> {
     pub unsafe fn store_row<S: Simd>(&self, s: S, place: &Place, sums: *const f32, width: usize, y: usize) {
         macro_rules! some {
             ($n:literal, $at:expr) => {{
-                let mut values = [[s.splat(0.0)]; $n];
+                let mut values = [s.splat(0.0); $n];
                 let mut to = [0; $n];
                 for k in 0..$n {
                     // SAFETY: the caller's promise.
-                    values[k][0] = unsafe { s.load(sums.add(($at + k) * LANES)) };
+                    values[k] = unsafe { s.load(sums.add(($at + k) * LANES)) };
                     to[k] = y + ($at + k) * LANES;
                 }
                 // SAFETY: the caller's promise.
-                unsafe { self.store::<S, $n, 1>(s, place, values, &to) };
+                unsafe { self.store::<S, $n>(s, place, values, &to) };
             }};
         }
         let mut at = 0;
@@ -269,17 +242,11 @@ impl Finish<'_> {
     #[inline(always)]
     pub fn straight<S: Simd>(&self, s: S, place: &Place) -> Option<Straight<S>> {
         let e = self.epilogue;
-        let how = e.narrow.filter(|_| place.lanes >= LANES && e.added.is_none())?;
+        let how = self.narrows(place, 1)?;
         let (scale, shift) = (&self.scale[place.channel..][..LANES], &e.shift[place.channel..][..LANES]);
         // SAFETY: eight elements.
         let (scale, shift) = unsafe { (s.load(scale.as_ptr()), s.load(shift.as_ptr())) };
         Some(Straight { scale, shift, how, y: self.y })
-    }
-
-    /// Adds the first residual to `vectors` vectors of each pixel. Out of line, as it would swell every size of tile.
-    #[inline(never)]
-    fn add<S: Simd>(&self, s: S, r: Residual, place: &Place, rows: &mut [[f32; LANES]], vectors: usize, y: &[usize]) {
-        s.vectorize(Add { finish: self, residual: r, place, rows, vectors, y });
     }
 
     /// Any epilogue, and vectors of which some lanes do not exist, for one pixel. Out of line, as it would swell every
@@ -290,28 +257,140 @@ impl Finish<'_> {
     }
 }
 
-/// The body of [`Finish::add`].
-struct Add<'a> {
+/// Sums in memory.
+#[derive(Clone, Copy)]
+enum Sums {
+    Integers(*const i32),
+    Numbers(*const f32),
+}
+
+/// The body of [`Finish::store_rows`].
+struct Rows<'a> {
     finish: &'a Finish<'a>,
-    residual: Residual,
     place: &'a Place,
-    rows: &'a mut [[f32; LANES]],
+    sums: Sums,
     vectors: usize,
     y: &'a [usize],
 }
 
-impl Task for Add<'_> {
+impl Task for Rows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        let Add { finish, residual, place, rows, vectors, y } = self;
-        let from = finish.residuals[0];
-        for (row, y) in rows.chunks_exact_mut(vectors).zip(y) {
-            for (h, eight) in row.iter_mut().enumerate() {
-                let more = finish.residual(s, residual, from, y + place.first, place, h);
-                *eight = s.to_array(s.add(s.from_array(*eight), more));
+        let e = self.finish.epilogue;
+        if e.sums {
+            return self.as_they_are();
+        }
+        let short = e.narrow.is_some() || (e.out.is_none() && e.clamp.is_some());
+        if !short {
+            return self.any(s, 0..self.vectors);
+        }
+        for h in (0..self.vectors).step_by(2) {
+            let place = self.place.from(h);
+            if h + 2 > self.vectors || place.lanes < 2 * LANES {
+                self.any(s, h..self.vectors.min(h + 2));
+                continue;
             }
+            for first in (0..self.y.len()).step_by(4) {
+                self.four(s, &place, h, first);
+            }
+        }
+    }
+}
+
+impl Rows<'_> {
+    /// Vector `h` of the sums of pixel `i`.
+    #[inline(always)]
+    fn load<S: Simd>(&self, s: S, h: usize, i: usize) -> S::V {
+        let at = (i * self.vectors + h) * LANES;
+        // SAFETY: eight elements of the sums.
+        unsafe {
+            match self.sums {
+                Sums::Integers(p) => s.sums_to_f32(s.load_sums(p.add(at))),
+                Sums::Numbers(p) => s.load(p.add(at)),
+            }
+        }
+    }
+
+    /// Stores sums as what they are.
+    fn as_they_are(&self) {
+        let (finish, Sums::Integers(sums)) = (self.finish, self.sums) else {
+            debug_assert!(false, "numbers for integers");
+            return;
+        };
+        for (i, y) in self.y.iter().enumerate() {
+            for h in 0..self.vectors {
+                let lanes = self.place.lanes.saturating_sub(h * LANES).min(LANES);
+                // Columns that do not exist have no weights, so their sums are zero.
+                let room = if finish.epilogue.padded { LANES } else { lanes };
+                let at = y + self.place.first + h * self.place.step;
+                assert!(at + room <= finish.elements);
+                // SAFETY: eight sums; within the output.
+                unsafe {
+                    let from = sums.add((i * self.vectors + h) * LANES);
+                    core::ptr::copy_nonoverlapping(from, finish.y.cast::<i32>().add(at), room);
+                }
+            }
+        }
+    }
+
+    /// Two whole vectors of up to four pixels, which take no more than scales, shifts, a residual and bounds.
+    #[inline(always)]
+    fn four<S: Simd>(&self, s: S, place: &Place, h: usize, first: usize) {
+        let (p, e) = (s.pair(), self.finish.epilogue);
+        let [scale, shift] = self.finish.pair(s, place);
+        let y = &self.y[first..self.y.len().min(first + 4)];
+        let mut values = [shift; 4];
+        for k in 0..y.len() {
+            // They were stored by themselves, and the way from a store to a load that is wider is a long one.
+            let sums = p.join([self.load(s, h, first + k), self.load(s, h + 1, first + k)]);
+            values[k] = p.mul_add(sums, scale, shift);
+        }
+        if let Some(Residual { kind, .. }) = e.added {
+            for (k, y) in y.iter().enumerate() {
+                let at = [y + place.first, y + place.first + place.step];
+                assert!(at[0] + LANES <= self.finish.elements && at[1] + LANES <= self.finish.elements);
+                // SAFETY: residuals have as many elements as the output.
+                values[k] = unsafe { kind.add_pair(s, self.finish.residuals[0], at, values[k]) };
+            }
+        }
+        // SAFETY: the promise of whoever calls `Finish::store_rows`.
+        unsafe {
+            match (e.narrow, e.clamp) {
+                (Some(how), _) => self.finish.narrow_four(s, place, values, y, how),
+                (None, Some((lo, hi))) => {
+                    for (k, y) in y.iter().enumerate() {
+                        let bounded = p.min(p.splat(hi), p.max(p.splat(lo), values[k]));
+                        for (h, v) in p.halves(bounded).into_iter().enumerate() {
+                            s.store(self.finish.y.cast::<f32>().add(y + place.first + h * place.step), v);
+                        }
+                    }
+                }
+                (None, None) => debug_assert!(false, "a longer epilogue"),
+            }
+        }
+    }
+
+    /// These vectors of each pixel, whatever they take and however few of their lanes exist.
+    #[inline(always)]
+    fn any<S: Simd>(&self, s: S, vectors: Range<usize>) {
+        let (finish, e, place) = (self.finish, self.finish.epilogue, self.place.from(vectors.start));
+        for (i, y) in self.y.iter().enumerate() {
+            let y = y + place.first;
+            let mut row = [0.0; VECTORS * LANES];
+            for (h, eight) in row.chunks_exact_mut(LANES).take(vectors.len()).enumerate() {
+                let of = |v: &[f32]| v[place.channel + h * LANES..][..LANES].as_ptr();
+                // SAFETY: eight elements each.
+                let (scale, shift) = unsafe { (s.load(of(finish.scale)), s.load(of(&e.shift))) };
+                let mut v = s.mul_add(self.load(s, vectors.start + h, i), scale, shift);
+                if let Some(r) = e.added {
+                    v = s.add(v, finish.residual(s, r, finish.residuals[0], y, &place, h));
+                }
+                // SAFETY: eight elements.
+                unsafe { s.store(eight.as_mut_ptr(), v) };
+            }
+            finish.general(s, &place, &mut row[..vectors.len() * LANES], y);
         }
     }
 }

@@ -131,13 +131,13 @@ pub unsafe fn outputs<S: Simd>(
                     let sums = back(s, products.add((tile - first) * grid.width() + channel), grid.product_step());
                     if rows == M && columns == M {
                         let below = y + width * LANES;
-                        let sums = [[sums[0][0]], [sums[0][1]], [sums[1][0]], [sums[1][1]]];
-                        finish.store_sums::<S, 4, 1>(s, &place, sums, &[y, y + LANES, below, below + LANES]);
+                        let sums = [sums[0][0], sums[0][1], sums[1][0], sums[1][1]];
+                        finish.store_sums(s, &place, sums, &[y, y + LANES, below, below + LANES]);
                         continue;
                     }
                     for r in 0..rows {
                         for c in 0..columns {
-                            finish.store_sums::<S, 1, 1>(s, &place, [[sums[r][c]]], &[y + (r * width + c) * LANES]);
+                            finish.store_sums(s, &place, [sums[r][c]], &[y + (r * width + c) * LANES]);
                         }
                     }
                 }
