@@ -55,8 +55,7 @@ impl Lanes for Avx2 {
         abs(a) => _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
         less(a, b) => _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         select(mask, yes, no) => _mm256_blendv_ps(no, yes, mask);
-        exp2_int(n) => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
-            _mm256_cvtps_epi32(n), _mm256_set1_epi32(127))));
+        to_exponent(v) => _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_castps_si256(v)));
         exponent(a) => _mm256_cvtepi32_ps(_mm256_sub_epi32(
             _mm256_srli_epi32::<23>(_mm256_castps_si256(_mm256_andnot_ps(_mm256_set1_ps(-0.0), a))),
             _mm256_set1_epi32(127)));

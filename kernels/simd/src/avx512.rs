@@ -100,8 +100,7 @@ impl<S: HasAvx512> Lanes for Avx512Pair<S> {
         abs(a) => _mm512_abs_ps(a);
         less(a, b) => _mm512_castsi512_ps(_mm512_movm_epi32(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b)));
         select(mask, yes, no) => _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(mask)), no, yes);
-        exp2_int(n) => _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(
-            _mm512_cvtps_epi32(n), _mm512_set1_epi32(127))));
+        to_exponent(v) => _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(v)));
         exponent(a) => _mm512_cvtepi32_ps(_mm512_sub_epi32(
             _mm512_srli_epi32::<23>(_mm512_castps_si512(_mm512_abs_ps(a))), _mm512_set1_epi32(127)));
         and(a, b) => _mm512_and_ps(a, b);

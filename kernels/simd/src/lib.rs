@@ -86,8 +86,8 @@ pub trait Lanes: Copy {
     fn less(self, a: Self::V, b: Self::V) -> Self::V;
     /// `yes` where the lane of `mask` has all bits set, `no` where none.
     fn select(self, mask: Self::V, yes: Self::V, no: Self::V) -> Self::V;
-    /// `2^n` for lanes that hold integers within -126..=127.
-    fn exp2_int(self, n: Self::V) -> Self::V;
+    /// The bits of every lane moved 23 places up, so that the lowest eight become an exponent.
+    fn to_exponent(self, v: Self::V) -> Self::V;
     /// The exponent of normal numbers: `floor(log2 |v|)`.
     fn exponent(self, v: Self::V) -> Self::V;
     /// Bitwise `a & b`.
@@ -151,7 +151,7 @@ macro_rules! operations {
             abs(a);
             less(a, b);
             select(mask, yes, no);
-            exp2_int(n);
+            to_exponent(v);
             exponent(a);
             and(a, b);
             or(a, b);

@@ -20,39 +20,53 @@ pub(crate) const SIGN: f32 = -0.0;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
-/// `x = n ln 2 + r`: `n` and `exp(r) - 1`.
+/// Added to a number of less than 2^22 it rounds that to an integer `n`, and leaves `n + 127` as the lowest bits.
+const ROUND: f32 = 1.5 * 8_388_608.0 + 127.0;
+
+/// `2^n` for lanes that hold integers within -126..=127.
 #[inline(always)]
-fn exp_split<S: Lanes>(s: S, x: S::V) -> (S::V, S::V) {
-    let n = s.round(s.mul(x, s.splat(core::f32::consts::LOG2_E)));
+pub fn exp2_int<S: Lanes>(s: S, n: S::V) -> S::V {
+    s.to_exponent(s.add(n, s.splat(ROUND)))
+}
+
+/// `x = n ln 2 + r`: `n + ROUND`, `n` and `exp(r) - 1`, whose polynomial is off by 4e-9 at most.
+#[inline(always)]
+fn exp_split<S: Lanes>(s: S, x: S::V) -> (S::V, S::V, S::V) {
+    let moved = s.mul_add(x, s.splat(core::f32::consts::LOG2_E), s.splat(ROUND));
+    let n = s.sub(moved, s.splat(ROUND));
     let r = s.mul_add(n, s.splat(-LN2_HIGH), x);
     let r = s.mul_add(n, s.splat(-LN2_LOW), r);
-    let p = poly(s, r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
-    (n, s.mul_add(s.mul(r, r), p, r))
+    // Both halves of the polynomial at once: the sum is waited for.
+    let square = s.mul(r, r);
+    let high = s.mul_add(r, s.splat(1.381_379_8e-3), s.splat(8.369_103e-3));
+    let low = s.mul_add(r, s.splat(4.166_842_6e-2), s.splat(1.666_651_8e-1));
+    let p = s.mul_add(s.mul_add(high, square, low), r, s.splat(4.999_999_4e-1));
+    (moved, n, s.mul_add(square, p, r))
 }
 
 /// `e^x`: 0 below -104, infinity above 88.73, subnormal in between where it should be.
 #[inline(always)]
 pub fn exp<S: Lanes>(s: S, x: S::V) -> S::V {
     let x = clamp(s, x, -104.0, 89.0);
-    let (n, p) = exp_split(s, x);
+    let (_, n, p) = exp_split(s, x);
     // Two factors: one power of two could not reach beyond the normal range.
     let half = s.round(s.mul(n, s.splat(0.5)));
-    s.mul(s.mul(s.add(p, s.splat(1.0)), s.exp2_int(half)), s.exp2_int(s.sub(n, half)))
+    s.mul(s.mul(s.add(p, s.splat(1.0)), exp2_int(s, half)), exp2_int(s, s.sub(n, half)))
 }
 
 /// `e^x` for results within the normal range; others become its ends.
 #[inline(always)]
 pub fn exp_normal<S: Lanes>(s: S, x: S::V) -> S::V {
-    let (n, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
-    let scale = s.exp2_int(n);
+    let (moved, _, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
+    let scale = s.to_exponent(moved);
     s.mul_add(p, scale, scale)
 }
 
 /// `e^x - 1`, accurate near 0 too; the largest normal numbers above 88.3.
 #[inline(always)]
 pub fn exp_m1<S: Lanes>(s: S, x: S::V) -> S::V {
-    let (n, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
-    let scale = s.exp2_int(n);
+    let (moved, _, p) = exp_split(s, clamp(s, x, -87.3, 88.3));
+    let scale = s.to_exponent(moved);
     s.mul_add(p, scale, s.sub(scale, s.splat(1.0)))
 }
 

@@ -63,8 +63,8 @@ impl Lanes for Portable {
         mask.bitselect(yes, no)
     }
     #[inline(always)]
-    fn exp2_int(self, n: f32x8) -> f32x8 {
-        f32x8::new(n.to_array().map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23)))
+    fn to_exponent(self, v: f32x8) -> f32x8 {
+        f32x8::new(v.to_array().map(|x| f32::from_bits(x.to_bits() << 23)))
     }
     #[inline(always)]
     fn exponent(self, v: f32x8) -> f32x8 {

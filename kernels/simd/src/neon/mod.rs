@@ -65,7 +65,7 @@ impl<P: Products> Lanes for NeonWith<P> {
         abs(a) => vabsq_f32(a);
         less(a, b) => vreinterpretq_f32_u32(vcltq_f32(a, b));
         select(mask, yes, no) => vbslq_f32(vreinterpretq_u32_f32(mask), yes, no);
-        exp2_int(n) => vreinterpretq_f32_s32(vshlq_n_s32::<23>(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127))));
+        to_exponent(v) => vreinterpretq_f32_s32(vshlq_n_s32::<23>(vreinterpretq_s32_f32(v)));
         exponent(a) => vcvtq_f32_s32(vsubq_s32(
             vreinterpretq_s32_u32(vshrq_n_u32::<23>(vreinterpretq_u32_f32(vabsq_f32(a)))), vdupq_n_s32(127)));
         and(a, b) => bits!(vandq_u32(a, b));
