@@ -56,6 +56,44 @@ fn operands_of_channels_stay_along_channels() {
     holds(&text, &[numbers(&[2, 3, 6, 5], 1), numbers(&[4, 3, 3, 3], 2)]);
 }
 
+/// Layers of bytes that run on numbers round those instead of making bytes of them and numbers again.
+#[test]
+fn layers_on_numbers_round_their_results() {
+    let layer = |x: &str, i: usize, zero: u8| {
+        format!(
+            "const %w{i}: i8[8, 8, 3, 3] = random {}
+             const %s{i}: f32[] = splat 0.{i}7
+             const %z{i}: u8[] = splat {zero}
+             %k{i} = DequantizeLinear(axis: 0, to: F32)(%w{i}, %u, %n)
+             %c{i} = {CONV}({x}, %k{i})
+             %r{i} = Activation(Relu)(%c{i})
+             %q{i} = QuantizeLinear(axis: 0, to: U8)(%r{i}, %s{i}, %z{i})
+             %d{i} = DequantizeLinear(axis: 0, to: F32)(%q{i}, %s{i}, %z{i})\n",
+            7 + i
+        )
+    };
+    let text = format!(
+        "input %x: f32[1, 8, 9, 11]
+         const %u: f32[] = splat 0.01
+         const %n: i8[] = splat 0
+         {}{}output \"o\" = %d2",
+        layer("%x", 1, 3),
+        layer("%d1", 2, 0)
+    );
+    let mut on_numbers = single();
+    let registry = paring::builtin_registry();
+    let names = registry.iter().map(|k| k.descriptor().name);
+    on_numbers.exclude_kernels =
+        names.filter(|n| n.starts_with("conv_") && n.contains("_bytes")).map(Into::into).collect();
+    let x = numbers(&[1, 8, 9, 11], 1);
+    let (found, kernels) = outputs(&text, std::slice::from_ref(&x), &on_numbers);
+    let (expected, _) = outputs(&text, &[x], &single().with_optimize(false));
+    // A number that is half-way may be rounded the other way, and change what is made of it a little.
+    let far = found.iter().zip(&expected).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
+    assert!(far * 100 <= found.len() && expected.iter().any(|&v| v > 0.0), "{far} of {}: {kernels:?}", found.len());
+    assert!(kernels.iter().all(|k| !k.contains("convert_bytes") && !k.contains("reference")), "{kernels:?}");
+}
+
 #[test]
 fn pooling_stays_apart_from_layers_of_quantised_operands() {
     let text = format!(

@@ -25,6 +25,7 @@ mod place;
 mod plan;
 mod quantised;
 mod report;
+mod rounded;
 mod selection;
 mod thrift;
 mod tuning;

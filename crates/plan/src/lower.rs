@@ -86,6 +86,7 @@ pub(crate) fn lower(
             b.low.kept.push((graph.value(v).name.clone(), ix));
         }
     }
+    b.round_between_layers();
     Ok(b.low)
 }
 

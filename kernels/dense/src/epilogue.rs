@@ -82,10 +82,12 @@ enum Step {
 /// A row of a tile.
 type Row = [f32; VECTORS * LANES];
 
-/// Sums of residuals, then a clamp: what almost every layer does. Kept in registers.
+/// Sums of residuals, rounded to multiples of a number where they stand for bytes, then a clamp: what almost every layer does.
+/// Kept in registers.
 #[derive(Clone, Copy, Debug)]
 struct Quick {
     residuals: usize,
+    grid: Option<f32>,
     clamp: Option<(f32, f32)>,
 }
 
@@ -145,13 +147,14 @@ impl Epilogue {
 
     fn quick(&self) -> Option<Quick> {
         let residuals = self.steps.iter().take_while(|s| matches!(s, Step::Residual(_))).count();
-        let clamp = match self.steps[residuals..] {
-            [] => None,
-            [Step::Act(Act::Relu)] => Some((0.0, f32::INFINITY)),
-            [Step::Act(Act::Clamp { lo, hi })] => Some((lo, hi)),
+        let (grid, clamp) = match self.steps[residuals..] {
+            [] => (None, None),
+            [Step::Act(Act::Relu)] => (None, Some((0.0, f32::INFINITY))),
+            [Step::Act(Act::Clamp { lo, hi })] => (None, Some((lo, hi))),
+            [Step::Act(Act::Grid { scale, lo, hi })] => (Some(scale), Some((lo * scale, hi * scale))),
             _ => return None,
         };
-        Some(Quick { residuals, clamp })
+        Some(Quick { residuals, grid, clamp })
     }
 
     /// Where the accumulators of the panel that begins at `channel` start from.
@@ -206,7 +209,7 @@ unsafe impl Sync for Finish<'_> {}
 impl Finish<'_> {
     /// The bounds that sums of these channels are clamped to, where storing them takes nothing else.
     pub fn bounds(&self, lanes: usize) -> Option<(f32, f32)> {
-        let quick = self.epilogue.quick.filter(|q| q.residuals == 0 && lanes == LANES)?;
+        let quick = self.epilogue.quick.filter(|q| q.residuals == 0 && q.grid.is_none() && lanes == LANES)?;
         Some(quick.clamp.unwrap_or((f32::NEG_INFINITY, f32::INFINITY)))
     }
 
@@ -256,6 +259,14 @@ impl Finish<'_> {
                         for h in 0..NV {
                             let at = y[i].add(place.column(h)).offset_from(self.out);
                             sums[i][h] = s.add(sums[i][h], s.load(self.residuals[r].offset(at)));
+                        }
+                    }
+                }
+                if let Some(scale) = quick.grid {
+                    let (scale, each) = (s.splat(scale), s.splat(1.0 / scale));
+                    for i in 0..PX {
+                        for h in 0..NV {
+                            sums[i][h] = s.mul(s.round(s.mul(sums[i][h], each)), scale);
                         }
                     }
                 }

@@ -59,6 +59,10 @@ pub(crate) fn activation(a: Act, x: f64) -> f64 {
                 0.0
             }
         }
+        Act::Grid { scale, lo, hi } => {
+            let scale = scale as f64;
+            scale * clamp(rint(x / scale), lo as f64, hi as f64)
+        }
     }
 }
 

@@ -34,6 +34,7 @@ macro_rules! by_act {
             $crate::Act::Softsign => $with!($($args)* $v => $crate::act::softsign($s, $v)),
             $crate::Act::Mish => $with!($($args)* $v => $crate::act::mish($s, $v)),
             $crate::Act::Shrink { bias, lambda } => $with!($($args)* $v => $crate::act::shrink($s, bias, lambda, $v)),
+            $crate::Act::Grid { scale, lo, hi } => $with!($($args)* $v => $crate::act::grid($s, scale, lo, hi, $v)),
         }
     };
 }
@@ -142,11 +143,17 @@ pub fn shrink<S: Lanes>(s: S, bias: f32, lambda: f32, v: S::V) -> S::V {
     s.select(s.less(v, s.splat(-lambda)), s.add(v, s.splat(bias)), above)
 }
 
+/// The nearest multiple of `scale`, of those from `lo` to `hi`.
+#[inline(always)]
+pub fn grid<S: Lanes>(s: S, scale: f32, lo: f32, hi: f32, v: S::V) -> S::V {
+    s.mul(clamp(s, s.round(s.mul(v, s.splat(1.0 / scale))), lo, hi), s.splat(scale))
+}
+
 /// Whether `act` takes but a few instructions, none of them a division or an exponential.
 pub fn is_cheap(act: Act) -> bool {
     match act {
         Act::Relu | Act::LeakyRelu(_) | Act::ThresholdedRelu(_) | Act::Clamp { .. } => true,
-        Act::HardSigmoid { .. } | Act::HardSwish | Act::Shrink { .. } => true,
+        Act::HardSigmoid { .. } | Act::HardSwish | Act::Shrink { .. } | Act::Grid { .. } => true,
         Act::Sigmoid | Act::Tanh | Act::Swish(_) | Act::Gelu | Act::GeluTanh | Act::Elu(_) | Act::Selu { .. } => false,
         Act::Celu(_) | Act::Softplus | Act::Softsign | Act::Mish => false,
     }
@@ -155,7 +162,7 @@ pub fn is_cheap(act: Act) -> bool {
 /// Whether `act(0)` is 0, so that padding lanes stay zero without being rewritten.
 pub fn keeps_zero(act: Act) -> bool {
     match act {
-        Act::Clamp { lo, hi } => lo <= 0.0 && hi >= 0.0,
+        Act::Clamp { lo, hi } | Act::Grid { lo, hi, .. } => lo <= 0.0 && hi >= 0.0,
         Act::HardSigmoid { beta, .. } => beta <= 0.0,
         Act::Sigmoid | Act::Softplus => false,
         // A negative threshold lets zero through, to be shifted.

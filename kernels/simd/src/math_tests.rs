@@ -211,10 +211,11 @@ fn act64(act: Act, x: f64) -> f64 {
                 0.0
             }
         }
+        Act::Grid { scale, lo, hi } => f(scale) * (x / f(scale)).round_ties_even().clamp(f(lo), f(hi)),
     }
 }
 
-const ACTS: [Act; 20] = [
+const ACTS: [Act; 22] = [
     Act::Relu,
     Act::LeakyRelu(0.01),
     Act::ThresholdedRelu(-0.5),
@@ -235,6 +236,9 @@ const ACTS: [Act; 20] = [
     Act::Softsign,
     Act::Mish,
     Act::Shrink { bias: 0.25, lambda: 0.5 },
+    // Exact, halves too, as the scale is a power of two.
+    Act::Grid { scale: 0.25, lo: -20.0, hi: 107.0 },
+    Act::Grid { scale: 0.5, lo: 3.0, hi: 10.0 },
 ];
 
 #[test]

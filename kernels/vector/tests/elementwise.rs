@@ -32,6 +32,7 @@ fn activations_agree_in_both_layouts() {
         Act::Softsign,
         Act::Mish,
         Act::Shrink { bias: 0.1, lambda: 0.4 },
+        Act::Grid { scale: 0.125, lo: -5.0, hi: 10.0 },
     ] {
         for shape in SHAPES {
             let x = rng.tensor(DType::F32, shape);

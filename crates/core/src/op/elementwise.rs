@@ -103,6 +103,15 @@ pub enum Act {
         /// Threshold.
         lambda: f32,
     },
+    /// `scale * min(max(round(x / scale), lo), hi)`, halves to even: what is left of a number that was quantised. Keeps NaN.
+    Grid {
+        /// Positive and finite.
+        scale: f32,
+        /// The least multiple of the scale, an integer.
+        lo: f32,
+        /// The largest.
+        hi: f32,
+    },
 }
 
 /// A function of two numbers.

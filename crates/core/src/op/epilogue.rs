@@ -63,6 +63,17 @@ impl EpiOp {
         }
     }
 
+    /// What is left of a number by this step, where it quantises.
+    pub fn grid(&self) -> Option<Act> {
+        let EpiOp::Quantize { to, scale, zero_point } = *self else { return None };
+        let (least, largest) = match to {
+            DType::U8 => (0, 255),
+            DType::I8 => (-128, 127),
+            _ => return None,
+        };
+        Some(Act::Grid { scale, lo: (least - zero_point) as f32, hi: (largest - zero_point) as f32 })
+    }
+
     /// The same step with its operand at `input`.
     #[must_use]
     pub fn with_input(self, input: usize) -> EpiOp {

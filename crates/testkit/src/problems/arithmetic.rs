@@ -344,6 +344,7 @@ fn activations(m: &mut Maker) {
         Softsign,
         Mish,
         Shrink { bias: 0.1, lambda: 0.5 },
+        Grid { scale: 0.125, lo: -5.0, hi: 10.0 },
     ];
     for act in all {
         for c in [3, 16] {

@@ -169,7 +169,8 @@ impl Maker {
         let shape = plain.problem.output(0).expect("one output").shape.clone();
         let channels = axis.map_or(shape.last().copied().unwrap_or(1), |a| shape[a]);
         self.cases.push(plain);
-        for kind in 0..5 {
+        let layer = matches!(op, Op::Conv(_) | Op::Dense(_));
+        for kind in 0..if layer { 6 } else { 5 } {
             let mut all = inputs(&mut self.rng);
             let mut epilogue = Vec::new();
             let vector = |rng: &mut Rng| known(rng.floats(&[channels]));
@@ -182,6 +183,12 @@ impl Maker {
                 Act::Swish(1.0),
             ]);
             match kind {
+                5 => {
+                    all.extend([vector(&mut self.rng), given(self.rng.floats(&shape))]);
+                    let grid = Act::Grid { scale: 0.7, lo: -5.0, hi: 9.0 };
+                    let residual = EpiOp::Residual { input: count + 1 };
+                    epilogue.extend([EpiOp::Bias { input: count }, residual, EpiOp::Act(grid)]);
+                }
                 0 => {
                     all.push(vector(&mut self.rng));
                     epilogue.extend([EpiOp::Bias { input: count }, EpiOp::Act(Act::Relu)]);
