@@ -232,7 +232,7 @@ impl<E: Simd> Task for Stretch<'_, E> {
 }
 
 impl<E: Simd> Stretch<'_, E> {
-    /// Bytes to bytes, two eights at once where both are whole.
+    /// Bytes to bytes, four eights at once where all are whole.
     #[inline(always)]
     fn directly<S: Simd>(&self, s: S, direct: &Direct) {
         let (run, y) = (self.run, self.y.as_ptr());
@@ -261,13 +261,13 @@ impl<E: Simd> Stretch<'_, E> {
                         // A division for each plane, not for each eight: it would take longer than all else.
                         let block = i / run.plane;
                         let stop = if same { whole } else { whole.min((block + 1) * run.plane) };
-                        while i + 2 <= stop {
-                            let bytes = s.narrow([at!(i, block), at!(i + 1, block)], direct.how);
+                        while i + 4 <= stop {
+                            let four = [at!(i, block), at!(i + 1, block), at!(i + 2, block), at!(i + 3, block)];
                             // SAFETY: as above; every task has its own eights.
-                            unsafe { y.add(i * LANES).cast::<[u64; 2]>().write_unaligned(bytes) };
-                            i += 2;
+                            unsafe { s.store_narrow(y.add(i * LANES), four, direct.how) };
+                            i += 4;
                         }
-                        if i < stop {
+                        while i < stop {
                             let bytes = s.narrow([at!(i, block); 2], direct.how);
                             // SAFETY: as above.
                             unsafe { y.add(i * LANES).cast::<u64>().write_unaligned(bytes[0]) };

@@ -250,13 +250,14 @@ impl<E: Simd> Task for Turned<'_, E> {
                     let columns = s.transpose(rows);
                     let how = Narrow { zero: 0, lo: i16::MIN, hi: i16::MAX, signed: b.signed };
                     let y = y.add(blocked + pixel * LANES);
-                    for i in 0..n / 2 {
-                        let bytes = s.narrow([columns[2 * i], columns[2 * i + 1]], how);
-                        y.add(2 * i * LANES).cast::<[u64; 2]>().write_unaligned(bytes);
-                    }
-                    if n % 2 == 1 {
-                        let bytes = s.narrow([columns[n - 1]; 2], how);
-                        y.add((n - 1) * LANES).cast::<u64>().write_unaligned(bytes[0]);
+                    if n == LANES {
+                        let [a, b, c, d, e, f, g, h] = columns;
+                        s.store_narrow(y, [a, b, c, d], how);
+                        s.store_narrow(y.add(4 * LANES), [e, f, g, h], how);
+                    } else {
+                        for i in 0..n {
+                            y.add(i * LANES).cast::<u64>().write_unaligned(s.narrow([columns[i]; 2], how)[0]);
+                        }
                     }
                 } else if to_blocked {
                     for lane in 0..lanes {
