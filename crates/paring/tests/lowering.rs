@@ -94,6 +94,46 @@ fn layers_on_numbers_round_their_results() {
     assert!(kernels.iter().all(|k| !k.contains("convert_bytes") && !k.contains("reference")), "{kernels:?}");
 }
 
+/// Roundings take the place of conversions only where nothing else is lost by that.
+#[test]
+fn conversions_that_others_need_stay() {
+    let constants = "const %s: f32[] = splat 0.07
+         const %z: u8[] = splat 3";
+    let convert = |x: &str| {
+        format!(
+            "%q = QuantizeLinear(axis: 0, to: U8)({x}, %s, %z)
+             %d = DequantizeLinear(axis: 0, to: F32)(%q, %s, %z)"
+        )
+    };
+    let x = numbers(&[1, 8, 9, 11], 1);
+    // Bytes that a pooling layer reads, too, and numbers of two kinds made of the same bytes.
+    let shared = format!(
+        "input %x: f32[1, 8, 9, 11]
+         const %w: f32[8, 8, 3, 3] = random 7
+         {constants}
+         %c = {CONV}(%x, %w)
+         {}
+         %m = Pool(kind: Max, kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, ceil: false, column_major: false)(%q)
+         %e = DequantizeLinear(axis: 0, to: F32)(%m, %s, %z)
+         %o = Binary(Mul)(%d, %e)
+         output \"o\" = %o",
+        convert("%c")
+    );
+    holds(&shared, std::slice::from_ref(&x));
+    // The second output of a layer: the first is not rounded.
+    let second = format!(
+        "input %x: f32[1, 8, 9, 11]
+         const %g: f32[11] = splat 1.5
+         {constants}
+         %y, %m = LayerNorm(axis: -1, epsilon: 1e-5, rms: false)(%x, %g, _)
+         {}
+         %o = Binary(Add)(%y, %d)
+         output \"o\" = %o",
+        convert("%m")
+    );
+    holds(&second, std::slice::from_ref(&x));
+}
+
 #[test]
 fn pooling_stays_apart_from_layers_of_quantised_operands() {
     let text = format!(

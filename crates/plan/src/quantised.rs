@@ -46,7 +46,8 @@ impl Builder<'_> {
         let real = real_problem(p);
         let (candidates, _) = self.ask(&real);
         let best = candidates.iter().map(|c| self.with_separate_steps(&real, c)).min_by(f64::total_cmp)?;
-        // Between two nodes on numbers there is a conversion either way, so each pays for its own ends.
+        // Each pays for its own ends. That is too much between two nodes on numbers, where one rounds and nothing is
+        // converted, but what others will run on is not known here.
         let changed = p.inputs.iter().chain(&p.outputs).flatten();
         let converted = changed.filter(|o| o.quant.is_some() && o.constant.is_none());
         let conversions = converted.map(|o| self.conversion(o)).collect::<Option<Vec<_>>>()?;

@@ -86,7 +86,7 @@ pub trait Lanes: Copy {
     fn less(self, a: Self::V, b: Self::V) -> Self::V;
     /// `yes` where the lane of `mask` has all bits set, `no` where none.
     fn select(self, mask: Self::V, yes: Self::V, no: Self::V) -> Self::V;
-    /// The bits of every lane moved 23 places up, so that the lowest eight become an exponent.
+    /// The bits of every lane moved 23 places up, so that the lowest eight become an exponent, and the ninth a sign.
     fn to_exponent(self, v: Self::V) -> Self::V;
     /// The exponent of normal numbers: `floor(log2 |v|)`.
     fn exponent(self, v: Self::V) -> Self::V;

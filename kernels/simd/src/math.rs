@@ -29,7 +29,7 @@ pub fn exp2_int<S: Lanes>(s: S, n: S::V) -> S::V {
     s.to_exponent(s.add(n, s.splat(ROUND)))
 }
 
-/// `x = n ln 2 + r`: `n + ROUND`, `n` and `exp(r) - 1`, whose polynomial is off by 4e-9 at most.
+/// `x = n ln 2 + r`: `n + ROUND`, `n` and `exp(r) - 1`, by a polynomial that was fitted for the least error of `exp(r)`: 4e-9.
 #[inline(always)]
 fn exp_split<S: Lanes>(s: S, x: S::V) -> (S::V, S::V, S::V) {
     let moved = s.mul_add(x, s.splat(core::f32::consts::LOG2_E), s.splat(ROUND));

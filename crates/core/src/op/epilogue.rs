@@ -63,9 +63,12 @@ impl EpiOp {
         }
     }
 
-    /// What is left of a number by this step, where it quantises.
+    /// What is left of a number by this step, where it quantises by a scale that has an inverse.
     pub fn grid(&self) -> Option<Act> {
         let EpiOp::Quantize { to, scale, zero_point } = *self else { return None };
+        if !(1.0 / scale).is_finite() {
+            return None;
+        }
         let (least, largest) = match to {
             DType::U8 => (0, 255),
             DType::I8 => (-128, 127),

@@ -24,9 +24,6 @@ struct Residual {
     kind: Kind,
 }
 
-/// Most vectors of columns in a tile.
-pub const VECTORS: usize = 4;
-
 /// Columns that panels of any width can read.
 const PADDING: usize = 3 * LANES;
 

@@ -1,8 +1,8 @@
 //! From the sums of a tile to what is stored.
 
-use super::{Finish, Place, Residual, Step, VECTORS};
+use super::{Finish, Place, Residual, Step};
 use crate::lanes::{Kind, put_bytes};
-use core::{mem::MaybeUninit, ops::Range};
+use core::mem::MaybeUninit;
 use paring_simd::{LANES, Lanes, Pair, PairBytes, Simd, Task, by_act, bytes::Narrow};
 
 /// Copies of what finishes vectors of eight columns, for loops that store: what they store to might be the original.
@@ -45,7 +45,8 @@ impl Finish<'_> {
     /// Finishes the sums of pixels, of one vector of columns, and stores them. `y` are the first elements of the pixels.
     ///
     /// # Safety
-    /// The elements of the pixels must be within the output and this task's alone.
+    /// The elements of the pixels must be within the output and this task's alone. They ascend, by eight or more from pixel
+    /// to pixel.
     #[inline(always)]
     pub unsafe fn store_sums<S: Simd, const PX: usize>(&self, s: S, place: &Place, sums: [S::I; PX], y: &[usize]) {
         let Some(how) = self.narrows(place, 1) else {
@@ -197,7 +198,7 @@ impl Finish<'_> {
         }
     }
 
-    /// Finishes sums in memory, `vectors` vectors for each pixel: any epilogue, and vectors of which some lanes do not exist.
+    /// Finishes sums in memory, one vector or two for each pixel: any epilogue, and vectors of which some lanes do not exist.
     /// Out of line, as it would swell every size of tile.
     ///
     /// # Safety
@@ -283,18 +284,11 @@ impl Task for Rows<'_> {
             return self.as_they_are();
         }
         let short = e.narrow.is_some() || (e.out.is_none() && e.clamp.is_some());
-        if !short {
-            return self.any(s, 0..self.vectors);
+        if !short || self.vectors < 2 || self.place.lanes < 2 * LANES {
+            return self.any(s);
         }
-        for h in (0..self.vectors).step_by(2) {
-            let place = self.place.from(h);
-            if h + 2 > self.vectors || place.lanes < 2 * LANES {
-                self.any(s, h..self.vectors.min(h + 2));
-                continue;
-            }
-            for first in (0..self.y.len()).step_by(4) {
-                self.four(s, &place, h, first);
-            }
+        for first in (0..self.y.len()).step_by(4) {
+            self.four(s, first);
         }
     }
 }
@@ -337,14 +331,14 @@ impl Rows<'_> {
 
     /// Two whole vectors of up to four pixels, which take no more than scales, shifts, a residual and bounds.
     #[inline(always)]
-    fn four<S: Simd>(&self, s: S, place: &Place, h: usize, first: usize) {
-        let (p, e) = (s.pair(), self.finish.epilogue);
+    fn four<S: Simd>(&self, s: S, first: usize) {
+        let (p, e, place) = (s.pair(), self.finish.epilogue, self.place);
         let [scale, shift] = self.finish.pair(s, place);
         let y = &self.y[first..self.y.len().min(first + 4)];
         let mut values = [shift; 4];
         for k in 0..y.len() {
             // They were stored by themselves, and the way from a store to a load that is wider is a long one.
-            let sums = p.join([self.load(s, h, first + k), self.load(s, h + 1, first + k)]);
+            let sums = p.join([self.load(s, 0, first + k), self.load(s, 1, first + k)]);
             values[k] = p.mul_add(sums, scale, shift);
         }
         if let Some(Residual { kind, .. }) = e.added {
@@ -372,25 +366,25 @@ impl Rows<'_> {
         }
     }
 
-    /// These vectors of each pixel, whatever they take and however few of their lanes exist.
+    /// All pixels, whatever they take and however few lanes exist.
     #[inline(always)]
-    fn any<S: Simd>(&self, s: S, vectors: Range<usize>) {
-        let (finish, e, place) = (self.finish, self.finish.epilogue, self.place.from(vectors.start));
+    fn any<S: Simd>(&self, s: S) {
+        let (finish, e, place) = (self.finish, self.finish.epilogue, self.place);
         for (i, y) in self.y.iter().enumerate() {
             let y = y + place.first;
-            let mut row = [0.0; VECTORS * LANES];
-            for (h, eight) in row.chunks_exact_mut(LANES).take(vectors.len()).enumerate() {
+            let mut row = [0.0; 2 * LANES];
+            for (h, eight) in row.chunks_exact_mut(LANES).take(self.vectors).enumerate() {
                 let of = |v: &[f32]| v[place.channel + h * LANES..][..LANES].as_ptr();
                 // SAFETY: eight elements each.
                 let (scale, shift) = unsafe { (s.load(of(finish.scale)), s.load(of(&e.shift))) };
-                let mut v = s.mul_add(self.load(s, vectors.start + h, i), scale, shift);
+                let mut v = s.mul_add(self.load(s, h, i), scale, shift);
                 if let Some(r) = e.added {
-                    v = s.add(v, finish.residual(s, r, finish.residuals[0], y, &place, h));
+                    v = s.add(v, finish.residual(s, r, finish.residuals[0], y, place, h));
                 }
                 // SAFETY: eight elements.
                 unsafe { s.store(eight.as_mut_ptr(), v) };
             }
-            finish.general(s, &place, &mut row[..vectors.len() * LANES], y);
+            finish.general(s, place, &mut row[..self.vectors * LANES], y);
         }
     }
 }
