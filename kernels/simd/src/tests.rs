@@ -288,7 +288,7 @@ impl Task for Sums {
                 }
                 for (signed, lo, hi) in [(false, 3, 250), (true, -120, 127)] {
                     let how = Narrow { zero: 9, lo, hi, signed };
-                    let four = [all[0], all[1], all[2], sums];
+                    let four = [all[0], all[1], all[2], words_of];
                     let (mut pairs, mut singles) = ([[0u32; 8]; 2], [[0u32; 8]; 2]);
                     let numbers = four.map(|v| p.mul(p.sums_to_f32(v), p.splat(0.003)));
                     let [a, b] = &mut pairs;
