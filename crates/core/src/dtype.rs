@@ -88,6 +88,15 @@ impl DType {
         self.is_float() || matches!(self, DType::I8 | DType::I16 | DType::I32 | DType::I64 | DType::Sign)
     }
 
+    /// The integers that a byte of this type is; `None` for types that are not `u8` or `i8`.
+    pub fn byte_range(self) -> Option<core::ops::RangeInclusive<i32>> {
+        match self {
+            DType::U8 => Some(0..=255),
+            DType::I8 => Some(-128..=127),
+            _ => None,
+        }
+    }
+
     /// The name used in the text form and in messages, such as `f32`.
     pub const fn name(self) -> &'static str {
         match self {

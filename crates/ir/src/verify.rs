@@ -215,11 +215,7 @@ fn verify_quantize(step: &EpiOp, is_last: bool) -> Result<(), String> {
         EpiOp::Sign { .. } if !is_last => return Err("taking signs must be the last step".into()),
         _ => return Ok(()),
     };
-    let range = match to {
-        DType::U8 => 0..=255,
-        DType::I8 => -128..=127,
-        _ => return Err(format!("results are quantised to u8 or i8, found {to}")),
-    };
+    let range = to.byte_range().ok_or_else(|| format!("results are quantised to u8 or i8, found {to}"))?;
     if !range.contains(&zero_point) {
         return Err(format!("the zero point must be within the range of {to}, found {zero_point}"));
     }

@@ -378,6 +378,11 @@ pub(crate) fn candidates(
     (candidates, rejects)
 }
 
+/// What the cheapest takes, in nanoseconds.
+pub(crate) fn least(candidates: &[Candidate]) -> Option<f64> {
+    candidates.iter().map(|c| c.cost_ns).min_by(f64::total_cmp)
+}
+
 /// Whether the layouts of an offer can be those of the operands.
 fn fits(p: &Problem, o: &Offer) -> bool {
     let left: Vec<usize> = p.epilogue.iter().skip(o.fused).filter_map(EpiOp::input).collect();

@@ -2,7 +2,7 @@
 
 use crate::{
     PlanError,
-    lower::{Builder, Candidate, LNode, Origin, ValueIx, no_kernel},
+    lower::{Builder, Candidate, LNode, Origin, ValueIx, least, no_kernel},
 };
 use paring_core::{AlignedBuf, DType, Op, Tensor, op, op::EpiOp, op::QuantizeAttrs};
 use paring_kernel::{Numerics, Operand, Problem};
@@ -19,7 +19,7 @@ impl Builder<'_> {
         let (candidates, mut rejects) = self.ask(&problem);
         let steps = problem.epilogue.len();
         let candidates: Vec<Candidate> = candidates.into_iter().filter(|c| c.offer.fused == steps).collect();
-        let integers = candidates.iter().map(|c| c.cost_ns).min_by(f64::total_cmp);
+        let integers = least(&candidates);
         let reals = self.reals_cost(&problem);
         match (integers, reals) {
             (None, None) => Err(no_kernel(&problem, &rejects)),
@@ -75,7 +75,7 @@ impl Builder<'_> {
             epilogue: vec![step],
             numerics: Numerics::Default,
         };
-        self.ask(&p).0.iter().map(|c| c.cost_ns).min_by(f64::total_cmp)
+        least(&self.ask(&p).0)
     }
 
     /// Adds the node on numbers, between conversions. `why` says why not on bytes.

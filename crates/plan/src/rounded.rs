@@ -4,7 +4,7 @@
 //! of those again. Here the layer itself rounds its results to what the bytes would stand for or, where it cannot, one step
 //! on numbers does.
 
-use crate::lower::{Builder, Candidate, LNode, Lowered, ValueIx};
+use crate::lower::{Builder, Candidate, LNode, Lowered, ValueIx, least};
 use paring_core::{
     DType, Op,
     op::{Act, EpiOp},
@@ -142,10 +142,6 @@ fn makes_numbers(node: &LNode) -> bool {
 
 fn is_number(o: &Operand) -> bool {
     o.dtype == DType::F32 && o.quant.is_none()
-}
-
-fn least(candidates: &[Candidate]) -> Option<f64> {
-    candidates.iter().map(|c| c.cost_ns).min_by(f64::total_cmp)
 }
 
 /// The layer with its results rounded, in one step with bounds that come before; `None` where it is not one on numbers.

@@ -66,15 +66,9 @@ impl EpiOp {
     /// What is left of a number by this step, where it quantises by a scale that has an inverse.
     pub fn grid(&self) -> Option<Act> {
         let EpiOp::Quantize { to, scale, zero_point } = *self else { return None };
-        if !(1.0 / scale).is_finite() {
-            return None;
-        }
-        let (least, largest) = match to {
-            DType::U8 => (0, 255),
-            DType::I8 => (-128, 127),
-            _ => return None,
-        };
-        Some(Act::Grid { scale, lo: (least - zero_point) as f32, hi: (largest - zero_point) as f32 })
+        let bytes = to.byte_range().filter(|_| (1.0 / scale).is_finite())?;
+        let [lo, hi] = [bytes.start(), bytes.end()].map(|b| (b - zero_point) as f32);
+        Some(Act::Grid { scale, lo, hi })
     }
 
     /// The same step with its operand at `input`.
