@@ -26,16 +26,19 @@ pub enum Isa {
     Fp16 = 8,
     /// WebAssembly 128-bit SIMD.
     Simd128 = 9,
+    /// x86-64 AMX: products of tiles of bytes, beside [`Isa::Avx512Vnni`].
+    Amx = 10,
 }
 
 impl Isa {
     /// Every feature.
-    pub const ALL: [Isa; 10] = [
+    pub const ALL: [Isa; 11] = [
         Isa::Portable,
         Isa::Avx2,
         Isa::Avx512,
         Isa::AvxVnni,
         Isa::Avx512Vnni,
+        Isa::Amx,
         Isa::Neon,
         Isa::DotProd,
         Isa::I8mm,
@@ -56,6 +59,7 @@ impl Isa {
             Isa::I8mm => "i8mm",
             Isa::Fp16 => "fp16",
             Isa::Simd128 => "simd128",
+            Isa::Amx => "amx",
         }
     }
 

@@ -16,6 +16,7 @@ mod lanes;
 mod late;
 mod matmul;
 mod mean;
+mod multiply;
 mod operand;
 mod pool;
 mod product;
@@ -23,6 +24,8 @@ mod resize;
 mod rows;
 mod table;
 mod tile;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+mod tiles;
 #[cfg(feature = "winograd")]
 mod winograd;
 
@@ -33,12 +36,15 @@ use std::marker::PhantomData;
 
 macro_rules! entry {
     ($isa:ty, $suffix:literal, $family:ty, $name:literal, $summary:literal, $ops:expr) => {
+        entry!($isa, <$isa as Simd>::ISA, $suffix, $family, $name, $summary, $ops)
+    };
+    ($isa:ty, $needs:expr, $suffix:literal, $family:ty, $name:literal, $summary:literal, $ops:expr) => {
         &Entry::<$family, $isa> {
             descriptor: &KernelDescriptor {
                 name: concat!($name, $suffix),
                 summary: $summary,
                 ops: &$ops,
-                isa: <$isa as Simd>::ISA,
+                isa: $needs,
                 numerics: NumericClass::Reassociated,
             },
             kind: PhantomData,
@@ -56,9 +62,24 @@ macro_rules! kernels {
             $(stamped!(products: entry!($product, $pname, $psummary, $pops)),)*
             $(stamped!(any_weights: entry!($any, $aname, $asummary, $aops)),)*
             $($(#[$if])* stamped!(every: entry!($family, $name, $summary, $ops)),)*
+            TILES,
         ];
     };
 }
+
+/// Kernels on tiles, which do all else with AVX-512 VNNI.
+const TILES: &[&dyn Kernel] = &[
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+    entry!(
+        paring_simd::Avx512Vnni,
+        paring_kernel::Isa::Amx,
+        "_amx",
+        conv::ConvTiles,
+        "conv_bytes",
+        "Direct convolution of bytes on blocks of eight channels: tiles of 32 pixels by 32 channels, 64 terms at a time",
+        ["Conv", "ConvInteger"]
+    ),
+];
 
 /// Every kernel of this crate.
 pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);

@@ -64,6 +64,11 @@ impl Product {
         Ok(Product { columns, layout, offsets, alike, init, epilogue, packed })
     }
 
+    /// Rows of the panel that has most.
+    pub fn most_rows(&self) -> usize {
+        self.layout.panels.iter().map(|p| p.rows.len()).max().unwrap_or(0)
+    }
+
     /// Bytes of weights that a pixel is multiplied by.
     pub fn per_pixel(&self) -> usize {
         self.layout.panels.iter().map(|p| p.weights.len()).sum::<usize>().max(1)
@@ -116,6 +121,30 @@ pub struct Run<'a> {
 unsafe impl Sync for Run<'_> {}
 
 impl Run<'_> {
+    /// Panel `i`, in an output where vectors of eight columns are `step` elements apart.
+    #[inline(always)]
+    pub fn panel(&self, i: usize, step: usize) -> Panel<'_> {
+        let product = self.product;
+        let (c, rows) = (&product.columns[i], &product.layout.panels[i]);
+        let bytes = product.packed.data.as_slice();
+        debug_assert_eq!(rows.weights.len(), rows.rows.len() * c.width() * QUAD);
+        assert!(rows.weights.end <= bytes.len() && c.first + c.width() <= self.init.len());
+        Panel {
+            weights: bytes[rows.weights.start..].as_ptr().cast(),
+            beside: 0,
+            offsets: &product.offsets[rows.rows.clone()],
+            init: self.init[c.first..].as_ptr(),
+            place: Place { channel: c.first, lanes: c.lanes, first: c.first / LANES * step, step },
+            finish: &self.finish,
+        }
+    }
+
+    /// Whether panel `i`, not the last, and the next have two vectors each and rows of the same sources.
+    #[inline(always)]
+    pub fn is_alike(&self, i: usize) -> bool {
+        self.product.alike[i]
+    }
+
     /// Computes pixels that begin at `x` against `panels` and stores them from the elements `y` of the output on, where
     /// vectors of eight columns are `step` elements apart.
     ///
@@ -130,24 +159,10 @@ impl Run<'_> {
         y: &[usize],
         step: usize,
     ) {
-        let product = self.product;
-        let panel = |i: usize| {
-            let (c, rows) = (&product.columns[i], &product.layout.panels[i]);
-            let bytes = product.packed.data.as_slice();
-            debug_assert_eq!(rows.weights.len(), rows.rows.len() * c.width() * QUAD);
-            assert!(rows.weights.end <= bytes.len() && c.first + c.width() <= self.init.len());
-            Panel {
-                weights: bytes[rows.weights.start..].as_ptr().cast(),
-                beside: 0,
-                offsets: &product.offsets[rows.rows.clone()],
-                init: self.init[c.first..].as_ptr(),
-                place: Place { channel: c.first, lanes: c.lanes, first: c.first / LANES * step, step },
-                finish: &self.finish,
-            }
-        };
+        let panel = |i: usize| self.panel(i, step);
         let mut i = panels.start;
         while i < panels.end {
-            let (vectors, two) = (product.columns[i].vectors, S::WIDE && i + 1 < panels.end && product.alike[i]);
+            let (vectors, two) = (self.product.columns[i].vectors, S::WIDE && i + 1 < panels.end && self.is_alike(i));
             // SAFETY: the caller's promise; rows are as wide as the panel.
             unsafe {
                 match vectors {

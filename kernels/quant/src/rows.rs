@@ -53,7 +53,7 @@ impl Room {
     }
 
     /// Whether one row has room for a quad.
-    fn fits_one(self, quad: &[[i32; QUAD]]) -> bool {
+    pub fn fits_one(self, quad: &[[i32; QUAD]]) -> bool {
         // Unlike signs never exceed a byte's range where like ones do not exceed 127 together.
         let pair = |a: i32, b: i32| match self {
             Room::Pairs => a.abs() + b.abs() <= 127,
@@ -110,18 +110,27 @@ impl Rows {
         *self.counts.last_mut().expect("a panel was begun") += 1;
     }
 
-    /// Adds what `quad`, four weights for each column of the panel, takes to multiply the inputs at `source`.
-    pub fn push(&mut self, source: u32, quad: &mut [[i32; QUAD]]) {
-        let width = quad.len();
-        let at = self.sums.len() - width;
-        for (sum, w) in self.sums[at..].iter_mut().zip(quad.iter()) {
+    /// Adds weights of the columns of the panel to their sums.
+    fn count(&mut self, quad: &[[i32; QUAD]]) {
+        let at = self.sums.len() - quad.len();
+        for (sum, w) in self.sums[at..].iter_mut().zip(quad) {
             *sum = sum.wrapping_add(w.iter().sum());
         }
+    }
+
+    /// Adds one row for `quad`, four weights for each column of the panel that are bytes, even if all are zero.
+    pub fn push_one(&mut self, source: u32, quad: &[[i32; QUAD]]) {
+        self.count(quad);
+        self.begin(source);
+        self.weights.extend(quad.iter().flatten().map(|&w| w as i8));
+    }
+
+    /// Adds what `quad`, four weights for each column of the panel, takes to multiply the inputs at `source`.
+    pub fn push(&mut self, source: u32, quad: &mut [[i32; QUAD]]) {
         if self.room.fits_one(quad) && quad.iter().any(|w| *w != [0; QUAD]) {
-            self.begin(source);
-            self.weights.extend(quad.iter().flatten().map(|&w| w as i8));
-            return;
+            return self.push_one(source, quad);
         }
+        self.count(quad);
         while quad.iter().flatten().any(|&w| w != 0) {
             self.begin(source);
             for w in quad.iter_mut() {

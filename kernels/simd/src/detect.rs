@@ -18,6 +18,10 @@ pub fn detect() -> IsaSet {
         };
     }
     each_token!(ask);
+    #[cfg(target_arch = "x86_64")]
+    if crate::amx::Amx::detect().is_some() {
+        isa = isa.with(Isa::Amx);
+    }
     isa
 }
 

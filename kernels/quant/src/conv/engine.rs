@@ -2,34 +2,32 @@
 
 use super::plan::{Kind, Plan};
 use crate::{
+    multiply::Multiply,
     operand::Bytes,
-    product::{BLOCK, Product, Run, Work},
+    product::{Product, Run, Work},
     rows::QUAD,
     tile,
 };
 use paring_dense::conv::{Cursor, Halo};
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx, SharedMut};
-use paring_simd::{LANES, Simd, Task};
+use paring_simd::{LANES, Simd};
 use std::sync::Arc;
 
-/// Multiply-adds of a task: less where the whole problem is small.
-const TASK_MACS: usize = 2 << 20;
-const LEAST_TASK_MACS: usize = 1 << 19;
-
 /// Cuts the problem into tasks, by its shape alone: pixels first, panels where those are few.
-fn work(plan: &Plan, product: &Product) -> Vec<Work> {
+fn work<M: Multiply>(plan: &Plan, product: &Product) -> Vec<Work> {
     let g = &plan.geometry;
     let (pixels, per_pixel) = (g.samples * g.output.iter().product::<usize>(), product.per_pixel());
-    let target = (per_pixel.saturating_mul(pixels) / 16).clamp(LEAST_TASK_MACS, TASK_MACS);
-    let blocks = pixels.div_ceil(BLOCK);
-    let even = pixels.div_ceil(blocks).next_multiple_of(4);
-    let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(4));
+    let target = (per_pixel.saturating_mul(pixels) / 16).clamp(M::TASK_MACS / 4, M::TASK_MACS);
+    let blocks = pixels.div_ceil(M::PIXELS);
+    let even = pixels.div_ceil(blocks).next_multiple_of(M::STEP);
+    let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(M::STEP));
     product.split(pixels, per_task, per_pixel.saturating_mul(per_task) / (2 * target))
 }
 
 /// A prepared convolution.
-pub struct Engine<S> {
+pub struct Engine<S, M> {
     s: S,
+    how: M,
     plan: Plan,
     halo: Option<Halo>,
     /// As for [`Plan::scratch`].
@@ -38,12 +36,12 @@ pub struct Engine<S> {
     work: Vec<Work>,
 }
 
-impl<S: Simd> Engine<S> {
+impl<S: Simd, M: Multiply> Engine<S, M> {
     /// Binds packed weights and epilogue.
     ///
     /// # Errors
     /// [`KernelError::Problem`] where the weights were packed for another problem.
-    pub fn new(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Engine<S>, KernelError> {
+    pub fn new(s: S, how: M, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Engine<S, M>, KernelError> {
         let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
         let (kind, taps, strides) = (plan.kind, &plan.geometry.phases[0].taps, plan.view.strides());
         let offset = |source: u32| {
@@ -56,12 +54,12 @@ impl<S: Simd> Engine<S> {
         let zero = if kind == Kind::Words { 0 } else { plan.x.offset::<S>() };
         let (x, channels) = (plan.x, &plan.channels);
         let product = Product::new(p, plan.panels.clone(), (x, channels), zero, packed, true, offset)?;
-        let (halo, scratch, work) = (plan.halo(), plan.scratch(), work(&plan, &product));
-        Ok(Engine { s, plan, halo, scratch, product, work })
+        let (halo, scratch, work) = (plan.halo(), plan.scratch(), work::<M>(&plan, &product));
+        Ok(Engine { s, how, plan, halo, scratch, product, work })
     }
 }
 
-impl<S: Simd> Prepared for Engine<S> {
+impl<S: Simd, M: Multiply> Prepared for Engine<S, M> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let (g, view) = (&self.plan.geometry, &self.plan.view);
         let parallel = cx.parallel();
@@ -77,7 +75,7 @@ impl<S: Simd> Prepared for Engine<S> {
         let late = late.map(|late| late.values(cx, more, &self.product, values));
         let x = match (&self.halo, self.plan.kind) {
             (None, _) => input.as_ptr(),
-            (Some(halo), Kind::Bytes | Kind::Narrow | Kind::Any) => {
+            (Some(halo), Kind::Bytes | Kind::Narrow | Kind::Any | Kind::Tiles) => {
                 halo.run(input, bytes.zero(), SharedMut::new(copy), parallel);
                 copy.as_ptr()
             }
@@ -91,12 +89,18 @@ impl<S: Simd> Prepared for Engine<S> {
         assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
         let elements = g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>();
         let run = self.product.bind(cx, x, elements, late);
-        parallel.run(self.work.len(), &|task, _| {
-            let work = &self.work[task];
+        let own = cx.worker_scratch();
+        let room = M::scratch(self.product.most_rows());
+        parallel.run(self.work.len(), &|task, worker| {
+            // SAFETY: a worker runs one task at a time.
+            let scratch = unsafe { own.of::<u8>(worker) };
+            assert!(scratch.len() >= room);
+            let task = Task { engine: self, run: &run, work: &self.work[task], scratch: scratch.as_mut_ptr() };
             match (self.plan.kind, self.plan.x.turned::<S>()) {
-                (Kind::Words, _) => self.s.vectorize(Call::<S, { tile::WORDS }> { engine: self, run: &run, work }),
-                (_, true) => self.s.vectorize(Call::<S, { tile::TURNED }> { engine: self, run: &run, work }),
-                (_, false) => self.s.vectorize(Call::<S, { tile::STRAIGHT }> { engine: self, run: &run, work }),
+                _ if const { !M::BY_KIND } => self.s.vectorize(Call::<S, M, { tile::STRAIGHT }>(task)),
+                (Kind::Words, _) => self.s.vectorize(Call::<S, M, { tile::WORDS }>(task)),
+                (_, true) => self.s.vectorize(Call::<S, M, { tile::TURNED }>(task)),
+                (_, false) => self.s.vectorize(Call::<S, M, { tile::STRAIGHT }>(task)),
             }
         });
         Ok(())
@@ -110,7 +114,7 @@ struct ToWords<'a> {
     to: &'a mut [i16],
 }
 
-impl Task for ToWords<'_> {
+impl paring_simd::Task for ToWords<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -125,40 +129,49 @@ impl Task for ToWords<'_> {
 }
 
 /// One task.
-struct Call<'a, E, const KIND: u8> {
-    engine: &'a Engine<E>,
+struct Task<'a, S, M> {
+    engine: &'a Engine<S, M>,
     run: &'a Run<'a>,
     work: &'a Work,
+    scratch: *mut u8,
 }
 
-impl<E: Simd, const KIND: u8> Task for Call<'_, E, KIND> {
+/// A task on inputs of one kind.
+struct Call<'a, E, M, const KIND: u8>(Task<'a, E, M>);
+
+/// Most pixels in a block, for tables on the stack.
+const MOST: usize = 64;
+
+impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, KIND> {
     type Output = ();
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        let e = self.engine;
-        let g = &e.plan.geometry;
+        const { assert!(M::PIXELS <= MOST) }
+        let Task { engine, run, work, scratch } = self.0;
+        let g = &engine.plan.geometry;
         let plane = g.output.iter().product::<usize>() * LANES;
-        let mut cursor = Cursor::new(g, &e.plan.view, &g.phases[0], self.work.pixels.start);
-        let mut x = [self.run.x; BLOCK];
-        let mut y = [0usize; BLOCK];
-        let mut left = self.work.pixels.len();
-        let each = left.div_ceil(left.div_ceil(BLOCK).max(1)).next_multiple_of(4).min(BLOCK);
+        let mut cursor = Cursor::new(g, &engine.plan.view, &g.phases[0], work.pixels.start);
+        let mut x = [run.x; MOST];
+        let mut y = [0usize; MOST];
+        let mut left = work.pixels.len();
+        let each = left.div_ceil(left.div_ceil(M::PIXELS).max(1)).next_multiple_of(M::STEP).min(M::PIXELS);
+        let ready = engine.how.ready();
         while left > 0 {
             let n = left.min(each);
             match KIND {
                 tile::WORDS => {
-                    let mut words = [self.run.x.cast::<i16>(); BLOCK];
-                    cursor.fill(self.run.x.cast(), &mut words[..n], &mut y[..n], |at| at);
+                    let mut words = [run.x.cast::<i16>(); MOST];
+                    cursor.fill(run.x.cast(), &mut words[..n], &mut y[..n], |at| at);
                     for i in 0..n {
                         x[i] = words[i].cast();
                     }
                 }
-                _ => cursor.fill(self.run.x, &mut x[..n], &mut y[..n], |at| at),
+                _ => cursor.fill(run.x, &mut x[..n], &mut y[..n], |at| at),
             }
             // SAFETY: the view was laid out so that every pixel reads within it at every offset; pixels and channels of
-            // the output are those of its layout, and no other task has them.
-            unsafe { self.run.multiply::<S, KIND>(s, &self.work.panels, &x[..n], &y[..n], plane) };
+            // the output are those of its layout, and no other task has them; `run` has seen to the scratch.
+            unsafe { M::multiply::<S, KIND>(&ready, s, run, &work.panels, &x[..n], &y[..n], plane, scratch) };
             left -= n;
         }
     }

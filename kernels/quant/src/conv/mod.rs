@@ -5,10 +5,13 @@
 
 mod engine;
 mod plan;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+mod tiles;
 
 use crate::{
     family::{Family, pair_rate, rate, word_rate},
     finish,
+    multiply::Vectors,
 };
 use engine::Engine;
 use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
@@ -16,6 +19,8 @@ use paring_simd::Simd;
 use paring_vector::support::BLOCKED;
 use plan::{Kind, Plan};
 use std::sync::Arc;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+pub use tiles::ConvTiles;
 
 /// See the module.
 pub struct Conv;
@@ -54,7 +59,7 @@ impl Family for Conv {
         let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;
         let stream = m.weights(o.packed_bytes, 1) + output / (2.0 * m.l3_bandwidth);
         let (rate, convert) = match kind {
-            Kind::Bytes | Kind::Narrow | Kind::Any => (rate::<S>(m), 0.0),
+            Kind::Bytes | Kind::Narrow | Kind::Any | Kind::Tiles => (rate::<S>(m), 0.0),
             // Measured: what it takes to make a word of a byte, in nanoseconds.
             Kind::Words => (word_rate::<S>(m), 0.1),
         };
@@ -71,6 +76,6 @@ impl Family for Conv {
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        Ok(Box::new(Engine::new(s, p, o, packed)?))
+        Ok(Box::new(Engine::new(s, Vectors, p, o, packed)?))
     }
 }

@@ -26,6 +26,18 @@ fn most_often(channels: &[u32]) -> usize {
     sorted.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0)
 }
 
+/// Fewest rows of a panel for tiles.
+const LEAST_ROWS: usize = 16;
+
+/// Panels of sixteen columns each, where groups have `each` output channels.
+fn sixteens(outputs: usize, each: usize) -> Vec<Columns> {
+    let panel = |first: usize| {
+        let lanes = (outputs - first).min(2 * LANES);
+        Columns { first, lanes, vectors: 2, groups: first / each..(first + lanes - 1) / each + 1 }
+    };
+    (0..outputs).step_by(2 * LANES).map(panel).collect()
+}
+
 /// What is multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -37,10 +49,12 @@ pub enum Kind {
     Words,
     /// Bytes as they are, where instructions add the products of any of them.
     Any,
+    /// The same in panels of sixteen columns, each with one row for every four inputs of every block it touches.
+    Tiles,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 4] = [Kind::Bytes, Kind::Narrow, Kind::Words, Kind::Any];
+    pub const ALL: [Kind; 5] = [Kind::Bytes, Kind::Narrow, Kind::Words, Kind::Any, Kind::Tiles];
 
     /// Those that make sense with these instructions; narrow panels do where wide ones of bytes do.
     pub fn on<S: Simd>() -> &'static [Kind] {
@@ -62,12 +76,13 @@ impl Kind {
             Kind::Narrow => "narrow",
             Kind::Words => "words",
             Kind::Any => "any",
+            Kind::Tiles => "tiles",
         }
     }
 
     /// What a row of bytes has room for.
     fn room(self) -> Room {
-        if self == Kind::Any { Room::Any } else { Room::Pairs }
+        if matches!(self, Kind::Any | Kind::Tiles) { Room::Any } else { Room::Pairs }
     }
 
     /// Bytes of an input.
@@ -102,10 +117,12 @@ impl Plan {
             ));
         }
         let view = geometry.view(LANES);
-        let mut panels = columns(geometry.outputs, geometry.groups);
-        if kind == Kind::Narrow {
-            panels = panels.iter().flat_map(|c| c.split(geometry.outputs / geometry.groups)).collect();
-        }
+        let (columns, each) = (columns(geometry.outputs, geometry.groups), geometry.outputs / geometry.groups);
+        let panels = match kind {
+            Kind::Narrow => columns.iter().flat_map(|c| c.split(each)).collect(),
+            Kind::Tiles => sixteens(geometry.outputs, each),
+            Kind::Bytes | Kind::Words | Kind::Any => columns,
+        };
         Ok(Plan { geometry, view, panels, x, channels, late, kind })
     }
 
@@ -124,7 +141,16 @@ impl Plan {
     fn touched(&self, c: &Columns) -> (usize, usize) {
         let channels = c.groups.clone().flat_map(|group| (0..self.geometry.depth).map(move |k| (group, k)));
         let quads = channels.map(|(group, k)| self.channel(group, k) / QUAD);
-        quads.fold((self.quads(), 0), |(lo, hi), quad| (lo.min(quad), hi.max(quad + 1)))
+        let (first, end) = quads.fold((self.quads(), 0), |(lo, hi), quad| (lo.min(quad), hi.max(quad + 1)));
+        if self.kind == Kind::Tiles { (first / 2 * 2, end.next_multiple_of(2)) } else { (first, end) }
+    }
+
+    /// Rows of each panel, where none is left out nor needs another.
+    pub fn heights(&self) -> impl Iterator<Item = usize> + '_ {
+        self.panels.iter().map(|c| {
+            let (first, end) = self.touched(c);
+            (end - first) * self.geometry.taps
+        })
     }
 
     /// Weights of a panel at [quad][tap][column][channel of the quad].
@@ -165,6 +191,7 @@ impl Plan {
                         let (source, panel) = ((tap * quads + quad) as u32, &mut panel[at..at + c.width()]);
                         match self.kind {
                             Kind::Bytes | Kind::Narrow | Kind::Any => rows.push(source, panel),
+                            Kind::Tiles => rows.push_one(source, panel),
                             Kind::Words => {
                                 rows.push_words(2 * source, panel.iter().map(|w| [w[0], w[1]]));
                                 rows.push_words(2 * source + 1, panel.iter().map(|w| [w[2], w[3]]));
@@ -199,6 +226,25 @@ impl Plan {
             }
         }
         Some(count.map(|c| c.bytes()))
+    }
+
+    /// Bytes of packed [rows](Plan::rows) for tiles.
+    ///
+    /// # Errors
+    /// [`Reject`] where weights are no bytes, or sums too short.
+    pub fn tile_bytes(&self, p: &Problem) -> Result<usize, Reject> {
+        let w = p.constant(1).ok_or_else(|| Reject::because("the weights are not constant"))?;
+        let mut count = Count::default();
+        for (c, rows) in self.panels.iter().zip(self.heights()) {
+            if rows < LEAST_ROWS {
+                return Err(Reject::because("a sum is too short for tiles"));
+            }
+            if !Room::Any.fits_one(&self.panel(w, c)) {
+                return Err(Reject::because("weights less their zero point are no bytes"));
+            }
+            count.panel(c.width(), rows);
+        }
+        Ok(count.bytes())
     }
 
     /// Names what the packed bytes depend on besides the weights.

@@ -1,0 +1,214 @@
+//! Pixels against panels by tiles: 32 pixels by 32 columns, 64 terms at a time.
+//!
+//! The bytes that a pixel multiplies lie in eights, a block of channels at a position of the window each. They are brought
+//! side by side first, once for all panels that read the same.
+
+use crate::{multiply::Multiply, operand::Bytes, product::Run, tile::Panel};
+use core::{mem::MaybeUninit, ops::Range};
+use paring_simd::{
+    LANES, PairBytes, Simd,
+    amx::{Amx, GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, TileProduct, Tiles},
+};
+
+/// Rows of weights that an eight of inputs is multiplied by.
+const ROWS_OF_EIGHT: usize = 2;
+/// Pixels that are brought side by side together.
+const ABREAST: usize = 4;
+
+/// The sums of a product of tiles.
+#[repr(align(64))]
+struct Sums(MaybeUninit<[i32; GROUP * GROUP]>);
+
+/// Products by tiles.
+#[derive(Clone, Copy, Debug)]
+pub struct ByTiles {
+    amx: Amx,
+    /// What the bits of eight bytes are turned by before they are multiplied.
+    turn: u64,
+}
+
+impl ByTiles {
+    /// Of inputs that [`Bytes::turned`] speaks of.
+    pub fn new<S: Simd>(amx: Amx, x: Bytes) -> ByTiles {
+        const UPPERMOST: u64 = 0x8080_8080_8080_8080;
+        ByTiles { amx, turn: if x.turned::<S>() { UPPERMOST } else { 0 } }
+    }
+}
+
+impl Multiply for ByTiles {
+    // Two groups: the second finds the weights in the first-level cache.
+    const PIXELS: usize = 2 * GROUP;
+    const STEP: usize = TILE_ROWS;
+    const TASK_MACS: usize = 64 << 20;
+    const BY_KIND: bool = false;
+    type Ready = (Tiles, u64);
+
+    fn ready(self) -> (Tiles, u64) {
+        (self.amx.tiles(), self.turn)
+    }
+
+    fn scratch(rows: usize) -> usize {
+        Self::PIXELS / GROUP * rows.div_ceil(TILE_ROWS) * STEP_BYTES
+    }
+
+    #[inline(always)]
+    unsafe fn multiply<S: Simd, const KIND: u8>(
+        (tiles, turn): &(Tiles, u64),
+        s: S,
+        run: &Run<'_>,
+        panels: &Range<usize>,
+        x: &[*const u8],
+        y: &[usize],
+        step: usize,
+        scratch: *mut u8,
+    ) {
+        let mut sums = Sums(MaybeUninit::uninit());
+        let sums: *mut i32 = sums.0.as_mut_ptr().cast();
+        let mut i = panels.start;
+        while i < panels.end {
+            let panel = run.panel(i, step);
+            let rows = panel.offsets.len();
+            let group_bytes = rows.div_ceil(TILE_ROWS) * STEP_BYTES;
+            if i == panels.start || !run.is_alike(i - 1) {
+                for (group, x) in x.chunks(GROUP).enumerate() {
+                    // SAFETY: the caller's promise; there is scratch for this many rows.
+                    unsafe { gather(panel.offsets, x, *turn, scratch.add(group * group_bytes)) };
+                }
+            }
+            let next = (i + 1 < panels.end && run.is_alike(i)).then(|| run.panel(i + 1, step));
+            let second = next.as_ref().unwrap_or(&panel);
+            let mut product = TileProduct {
+                x: scratch,
+                w: [panel.weights, second.weights],
+                // Panels follow one another; each group of pixels fetches one.
+                ahead: second.weights.wrapping_add(rows * ROW_BYTES),
+                rows,
+                init: [panel.init, second.init],
+                sums,
+            };
+            let columns = 1 + usize::from(next.is_some());
+            for y in y.chunks(GROUP) {
+                // SAFETY: the inputs were gathered, and panels for tiles have rows of sixteen columns; the caller's promise.
+                unsafe {
+                    tiles.multiply(&product, y.len().div_ceil(TILE_ROWS), columns);
+                    store(s, &panel, sums, y);
+                    if let Some(next) = &next {
+                        store(s, next, sums.add(TILE_ROWS), y);
+                    }
+                }
+                product.x = product.x.wrapping_add(group_bytes);
+                product.ahead = product.ahead.wrapping_add(rows * ROW_BYTES);
+            }
+            i += columns;
+        }
+    }
+}
+
+/// Brings the eights that pixels multiply side by side, as [`TileProduct::x`] has them: those of the last step at its end, after
+/// zeros. What fours of pixels lack is copied from the last.
+///
+/// # Safety
+/// Pixels must be readable at all offsets, of which two neighbours tell where one eight is, and `to` have room for the steps of
+/// [`GROUP`] pixels.
+#[inline(always)]
+unsafe fn gather(offsets: &[usize], x: &[*const u8], turn: u64, to: *mut u8) {
+    let mut all = [x[x.len() - 1]; GROUP];
+    all[..x.len()].copy_from_slice(x);
+    let mut to = to;
+    for step in offsets.chunks(TILE_ROWS) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if let Ok(step) = step.try_into() {
+                gather_step::<{ TILE_ROWS }>(step, &all, x.len(), turn, to);
+            } else {
+                let zeros = (TILE_ROWS - step.len()) / ROWS_OF_EIGHT;
+                for i in 0..GROUP {
+                    to.add(i * ROW_BYTES).write_bytes(0, zeros * LANES);
+                }
+                for (k, eight) in step.chunks_exact(ROWS_OF_EIGHT).enumerate() {
+                    let eight: &[usize; ROWS_OF_EIGHT] = &[eight[0], eight[1]];
+                    gather_step::<ROWS_OF_EIGHT>(eight, &all, x.len(), turn, to.add((zeros + k) * LANES));
+                }
+            }
+        }
+        to = to.wrapping_add(STEP_BYTES);
+    }
+}
+
+/// As [`gather`], for so many rows of weights.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn gather_step<const ROWS: usize>(
+    offsets: &[usize; ROWS],
+    x: &[*const u8; GROUP],
+    pixels: usize,
+    turn: u64,
+    to: *mut u8,
+) {
+    let offsets = *offsets;
+    for i in (0..pixels.min(GROUP)).step_by(ABREAST) {
+        let mut from = [x[i]; ABREAST];
+        from.copy_from_slice(&x[i..i + ABREAST]);
+        // A line after the other: two stores to one line are as fast as one.
+        for p in 0..ABREAST {
+            for k in 0..ROWS / ROWS_OF_EIGHT {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let bytes = from[p].add(offsets[ROWS_OF_EIGHT * k]).cast::<u64>().read_unaligned();
+                    to.add((i + p) * ROW_BYTES).cast::<u64>().add(k).write(bytes ^ turn);
+                }
+            }
+        }
+    }
+}
+
+/// Finishes and stores sixteen columns of the sums of pixels.
+///
+/// # Safety
+/// As for [`Run::multiply`]; the sums of as many pixels as `y` must be there, [`GROUP`] apart.
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, panel: &Panel<'_>, sums: *const i32, y: &[usize]) {
+    let mut at = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        while at + 8 <= y.len() {
+            store_some::<S, 8>(s, panel, sums.add(at * GROUP), &y[at..at + 8]);
+            at += 8;
+        }
+        while at + 4 <= y.len() {
+            store_some::<S, 4>(s, panel, sums.add(at * GROUP), &y[at..at + 4]);
+            at += 4;
+        }
+        while at < y.len() {
+            store_some::<S, 1>(s, panel, sums.add(at * GROUP), &y[at..at + 1]);
+            at += 1;
+        }
+    }
+}
+
+/// As [`store`], of `N` pixels.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn store_some<S: Simd, const N: usize>(s: S, panel: &Panel<'_>, sums: *const i32, y: &[usize]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // Panels end in one vector where the output does.
+        if panel.place.lanes > LANES {
+            let mut pairs = [s.pair().load_sums(sums); N];
+            for i in 0..N {
+                pairs[i] = s.pair().load_sums(sums.add(i * GROUP));
+            }
+            panel.finish.store_pairs(s, &panel.place, pairs, y);
+        } else {
+            let mut singles = [s.load_sums(sums); N];
+            for i in 0..N {
+                singles[i] = s.load_sums(sums.add(i * GROUP));
+            }
+            panel.finish.store_sums(s, &panel.place, singles, y);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! AMX: products of tiles of bytes, sixteen rows by sixteen columns and 64 terms in one instruction.
+//!
+//! The compiler knows nothing of these registers, so what uses them is written in their own words: a whole product, from where
+//! its sums start to where they are stored.
+
+use core::{arch::asm, arch::x86_64::__cpuid_count, marker::PhantomData};
+use std::sync::OnceLock;
+
+/// Rows of a tile of inputs, and of a tile of weights.
+pub const TILE_ROWS: usize = 16;
+/// Bytes of a row of a tile: terms of a row of inputs, four for each of sixteen columns in a row of weights.
+pub const ROW_BYTES: usize = 64;
+/// Rows of inputs, and columns of sums, that [`Tiles::multiply`] takes at most.
+pub const GROUP: usize = 2 * TILE_ROWS;
+/// Bytes from the inputs of one step to those of the next.
+pub const STEP_BYTES: usize = GROUP * ROW_BYTES;
+
+/// Proof that this machine has AMX for bytes, and that the system lets this process use it.
+#[derive(Clone, Copy, Debug)]
+pub struct Amx(());
+
+impl Amx {
+    /// The token, if this machine has it. Asks the system for the registers at the first call: Linux gives them to those
+    /// processes alone that ask, as they make the frames of signals larger.
+    pub fn detect() -> Option<Amx> {
+        static FOUND: OnceLock<bool> = OnceLock::new();
+        FOUND.get_or_init(|| has_tiles() && is_permitted()).then_some(Amx(()))
+    }
+
+    /// Readies the tiles of this thread until what is returned is dropped.
+    pub fn tiles(self) -> Tiles {
+        /// Palette 1, then rows and bytes of a row of eight tiles.
+        #[repr(align(64))]
+        struct Config([u8; 64]);
+        static CONFIG: Config = {
+            let mut bytes = [0; 64];
+            bytes[0] = 1;
+            let mut tile = 0;
+            while tile < 8 {
+                bytes[16 + 2 * tile] = ROW_BYTES as u8;
+                bytes[48 + tile] = TILE_ROWS as u8;
+                tile += 1;
+            }
+            Config(bytes)
+        };
+        // SAFETY: the token proves the instruction; the configuration is one of its palette.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) CONFIG.0.as_ptr(), options(nostack, readonly)) };
+        Tiles(PhantomData)
+    }
+}
+
+/// Whether the processor has tiles of bytes, and the system saves them.
+fn has_tiles() -> bool {
+    /// CPUID function 7: AMX-TILE and AMX-INT8.
+    const TILES: u32 = 1 << 24 | 1 << 25;
+    /// CPUID function 13, of what the system has switched on: configuration and data of tiles.
+    const STATE: u32 = 1 << 17 | 1 << 18;
+    let most = __cpuid_count(0, 0).eax;
+    // Function 13 counts what is switched on, which without AVX nobody has.
+    most >= 13
+        && is_x86_feature_detected!("avx512vnni")
+        && __cpuid_count(7, 0).edx & TILES == TILES
+        && enabled_state() & STATE == STATE
+}
+
+/// What the system saves of the processor's state when it switches threads: XCR0.
+fn enabled_state() -> u32 {
+    let low: u32;
+    // SAFETY: whoever has AVX-512 has this instruction and may use it.
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack)) };
+    low
+}
+
+/// Asks for the data of tiles.
+#[cfg(target_os = "linux")]
+fn is_permitted() -> bool {
+    const ARCH_PRCTL: usize = 158;
+    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    let mut result = ARCH_PRCTL;
+    // SAFETY: the call reads nothing but its arguments, and changes what this process may use.
+    unsafe {
+        asm!("syscall", inout("rax") result, in("rdi") ARCH_REQ_XCOMP_PERM, in("rsi") TILE_DATA,
+            out("rcx") _, out("r11") _, options(nostack));
+    }
+    result == 0
+}
+
+/// Asks for the data of tiles: nothing is known of how to here.
+#[cfg(not(target_os = "linux"))]
+fn is_permitted() -> bool {
+    false
+}
+
+/// The tiles of this thread, ready for use.
+pub struct Tiles(PhantomData<*mut ()>);
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: there are tiles, as they were readied. They are of no use to anyone else, and cost time to save.
+        unsafe { asm!("tilerelease", options(nomem, nostack)) };
+    }
+}
+
+/// Operands of [`Tiles::multiply`].
+#[derive(Clone, Copy)]
+pub struct TileProduct {
+    /// Inputs, step by step: [`GROUP`] rows of [`ROW_BYTES`] bytes of `u8`.
+    pub x: *const u8,
+    /// Weights of sixteen columns, and of sixteen more: rows of [`ROW_BYTES`] bytes of `i8`, four for each column.
+    pub w: [*const i8; 2],
+    /// Rows of the weights: [`TILE_ROWS`] at the least. Steps take so many each; the last takes the last so many, and its
+    /// inputs must be zero for those that the one before took.
+    pub rows: usize,
+    /// What is wanted next, as far as anyone knows: as many bytes as sixteen columns have weights are fetched from here on.
+    pub ahead: *const i8,
+    /// What sums start from, for each of sixteen columns, and of sixteen more.
+    pub init: [*const i32; 2],
+    /// Sums: [`GROUP`] rows of [`GROUP`].
+    pub sums: *mut i32,
+}
+
+/// A product of tiles: `start` loads sums, `step` adds the products of 64 terms, `end` stores.
+macro_rules! product {
+    ($p:ident, start: $($start:literal)*; step: $($step:literal)*; end: $($end:literal)*) => {{
+        let full = $p.rows / TILE_ROWS;
+        let over = $p.rows % TILE_ROWS;
+        // From where a step after the full ones would read to where the last one does.
+        let back = if over == 0 { 0 } else { (over as isize - TILE_ROWS as isize) * ROW_BYTES as isize };
+        asm!(
+            "/* {w1} {init1} */",
+            $($start,)*
+            "2:",
+            $($step,)*
+            "prefetcht1 [{ahead}]", "prefetcht1 [{ahead} + 64]", "prefetcht1 [{ahead} + 128]", "prefetcht1 [{ahead} + 192]",
+            "prefetcht1 [{ahead} + 256]", "prefetcht1 [{ahead} + 320]", "prefetcht1 [{ahead} + 384]",
+            "prefetcht1 [{ahead} + 448]", "prefetcht1 [{ahead} + 512]", "prefetcht1 [{ahead} + 576]",
+            "prefetcht1 [{ahead} + 640]", "prefetcht1 [{ahead} + 704]", "prefetcht1 [{ahead} + 768]",
+            "prefetcht1 [{ahead} + 832]", "prefetcht1 [{ahead} + 896]", "prefetcht1 [{ahead} + 960]",
+            "add {ahead}, {w_step}",
+            "add {x}, {x_step}",
+            "add {w0}, {w_step}",
+            "add {w1}, {w_step}",
+            "dec {n}",
+            "jnz 2b",
+            "test {back}, {back}",
+            "jz 3f",
+            "add {w0}, {back}",
+            "add {w1}, {back}",
+            "xor {back:e}, {back:e}",
+            "inc {n}",
+            "jmp 2b",
+            "3:",
+            $($end,)*
+            x_step = const STEP_BYTES,
+            w_step = const TILE_ROWS * ROW_BYTES,
+            x = inout(reg) $p.x => _,
+            w0 = inout(reg) $p.w[0] => _,
+            w1 = inout(reg) $p.w[1] => _,
+            ahead = inout(reg) $p.ahead => _,
+            n = inout(reg) full => _,
+            back = inout(reg) back => _,
+            init0 = in(reg) $p.init[0],
+            init1 = in(reg) $p.init[1],
+            sums = in(reg) $p.sums,
+            row = in(reg) ROW_BYTES,
+            sums_row = in(reg) GROUP * size_of::<i32>(),
+            none = in(reg) 0usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }};
+}
+
+impl Tiles {
+    /// Multiplies one or two sixteens of rows by one or two sixteens of columns, and stores their sums.
+    ///
+    /// # Safety
+    /// The operands must be valid for all that they are said to have; of a second sixteen, where there are two.
+    #[inline(always)]
+    pub unsafe fn multiply(&self, p: &TileProduct, rows: usize, columns: usize) {
+        // SAFETY: the tiles are ready, and tile 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights; the caller's promise.
+        unsafe {
+            match (rows, columns) {
+                (1, 1) => product!(p,
+                    start: "tileloadd tmm0, [{init0} + {none}]";
+                    step: "tileloadd tmm4, [{x} + {row}]" "tileloadd tmm6, [{w0} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
+                        "/* {init0} {sums_row} */";
+                    end: "tilestored [{sums} + {sums_row}], tmm0"),
+                (1, _) => product!(p,
+                    start: "tileloadd tmm0, [{init0} + {none}]" "tileloadd tmm1, [{init1} + {none}]";
+                    step: "tileloadd tmm4, [{x} + {row}]"
+                        "tileloadd tmm6, [{w0} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
+                        "tileloadd tmm7, [{w1} + {row}]" "tdpbusd tmm1, tmm4, tmm7";
+                    end: "tilestored [{sums} + {sums_row}], tmm0" "tilestored [{sums} + {sums_row} + 64], tmm1"),
+                (_, 1) => product!(p,
+                    start: "tileloadd tmm0, [{init0} + {none}]" "tileloadd tmm2, [{init0} + {none}]";
+                    step: "tileloadd tmm6, [{w0} + {row}]"
+                        "tileloadd tmm4, [{x} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
+                        "tileloadd tmm5, [{x} + {row} + 1024]" "tdpbusd tmm2, tmm5, tmm6";
+                    end: "tilestored [{sums} + {sums_row}], tmm0" "tilestored [{sums} + {sums_row} + 2048], tmm2"),
+                _ => product!(p,
+                    start: "tileloadd tmm0, [{init0} + {none}]" "tileloadd tmm1, [{init1} + {none}]"
+                        "tileloadd tmm2, [{init0} + {none}]" "tileloadd tmm3, [{init1} + {none}]";
+                    step: "tileloadd tmm6, [{w0} + {row}]"
+                        "tileloadd tmm4, [{x} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
+                        "tileloadd tmm7, [{w1} + {row}]" "tdpbusd tmm1, tmm4, tmm7"
+                        "tileloadd tmm5, [{x} + {row} + 1024]" "tdpbusd tmm2, tmm5, tmm6" "tdpbusd tmm3, tmm5, tmm7";
+                    end: "tilestored [{sums} + {sums_row}], tmm0" "tilestored [{sums} + {sums_row} + 64], tmm1"
+                        "tilestored [{sums} + {sums_row} + 2048], tmm2" "tilestored [{sums} + {sums_row} + 2112], tmm3"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_those_of_integers() {
+        let Some(amx) = Amx::detect() else { return };
+        let mut seed = 1u32;
+        let mut next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 24) as u8
+        };
+        for rows in [16, 17, 31, 32, 46, 64] {
+            let terms = 4 * rows;
+            let x: Vec<Vec<u8>> = (0..GROUP).map(|_| (0..terms).map(|_| next()).collect()).collect();
+            let w: [Vec<i8>; 2] = [0, 1].map(|_| (0..rows * ROW_BYTES).map(|_| next() as i8).collect());
+            let init: Vec<i32> = (0..GROUP).map(|_| i32::from(next()) - 128).collect();
+            let steps = rows.div_ceil(TILE_ROWS);
+            let mut packed = vec![0u8; steps * STEP_BYTES];
+            for (i, row) in x.iter().enumerate() {
+                for (k, &byte) in row.iter().enumerate() {
+                    let step = k / ROW_BYTES;
+                    // The last step ends where the weights do.
+                    let skipped = if 4 * rows < (step + 1) * ROW_BYTES { steps * ROW_BYTES - terms } else { 0 };
+                    packed[step * STEP_BYTES + i * ROW_BYTES + skipped + k % ROW_BYTES] = byte;
+                }
+            }
+            for (tall, wide) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+                let mut sums = vec![0i32; GROUP * GROUP];
+                let product = TileProduct {
+                    x: packed.as_ptr(),
+                    w: [w[0].as_ptr(), w[1].as_ptr()],
+                    ahead: w[1].as_ptr(),
+                    rows,
+                    init: [init.as_ptr(), init[TILE_ROWS..].as_ptr()],
+                    sums: sums.as_mut_ptr(),
+                };
+                // SAFETY: all operands are as large as they should be.
+                unsafe { amx.tiles().multiply(&product, tall, wide) };
+                for i in 0..tall * TILE_ROWS {
+                    for c in 0..wide * TILE_ROWS {
+                        let weight = |k: usize| w[c / 16][k / 4 * ROW_BYTES + c % 16 * 4 + k % 4];
+                        let products = x[i].iter().enumerate().map(|(k, &x)| i32::from(x) * i32::from(weight(k)));
+                        let want = init[c] + products.sum::<i32>();
+                        assert_eq!(sums[i * GROUP + c], want, "{rows} rows, {tall} x {wide}, row {i} column {c}");
+                    }
+                }
+            }
+        }
+    }
+}
