@@ -94,14 +94,22 @@ pub enum MachineKind {
     Avx2,
     /// x86-64 with AVX-512 and dot products.
     Avx512,
+    /// The same with AMX.
+    Amx,
     /// AArch64.
     Neon,
 }
 
 impl MachineKind {
     /// Every kind.
-    pub const ALL: [MachineKind; 5] =
-        [MachineKind::This, MachineKind::Portable, MachineKind::Avx2, MachineKind::Avx512, MachineKind::Neon];
+    pub const ALL: [MachineKind; 6] = [
+        MachineKind::This,
+        MachineKind::Portable,
+        MachineKind::Avx2,
+        MachineKind::Avx512,
+        MachineKind::Amx,
+        MachineKind::Neon,
+    ];
 
     /// The name used by options and files, such as `avx2`.
     pub const fn name(self) -> &'static str {
@@ -110,6 +118,7 @@ impl MachineKind {
             MachineKind::Portable => "portable",
             MachineKind::Avx2 => "avx2",
             MachineKind::Avx512 => "avx512",
+            MachineKind::Amx => "amx",
             MachineKind::Neon => "neon",
         }
     }
@@ -121,11 +130,13 @@ impl MachineKind {
 
     fn isa(self, here: IsaSet) -> IsaSet {
         let of = |all: &[Isa]| all.iter().fold(IsaSet::PORTABLE, |set, &isa| set.with(isa));
+        let avx512 = of(&[Isa::Avx2, Isa::Avx512, Isa::AvxVnni, Isa::Avx512Vnni]);
         match self {
             MachineKind::This => here,
             MachineKind::Portable => IsaSet::PORTABLE,
             MachineKind::Avx2 => of(&[Isa::Avx2]),
-            MachineKind::Avx512 => of(&[Isa::Avx2, Isa::Avx512, Isa::AvxVnni, Isa::Avx512Vnni]),
+            MachineKind::Avx512 => avx512,
+            MachineKind::Amx => avx512.with(Isa::Amx),
             MachineKind::Neon => of(&[Isa::Neon, Isa::DotProd, Isa::I8mm, Isa::Fp16]),
         }
     }
@@ -229,7 +240,12 @@ impl Model {
 
 /// The name that a file has for `kind`; this machine goes by its widest instructions.
 fn kind_name(kind: MachineKind, isa: IsaSet) -> String {
-    let widest = [(Isa::Avx512, MachineKind::Avx512), (Isa::Avx2, MachineKind::Avx2), (Isa::Neon, MachineKind::Neon)];
+    let widest = [
+        (Isa::Amx, MachineKind::Amx),
+        (Isa::Avx512, MachineKind::Avx512),
+        (Isa::Avx2, MachineKind::Avx2),
+        (Isa::Neon, MachineKind::Neon),
+    ];
     let named = widest.into_iter().find(|&(i, _)| isa.has(i)).map_or(MachineKind::Portable, |(_, kind)| kind);
     if kind == MachineKind::This { named.name() } else { kind.name() }.into()
 }

@@ -12,7 +12,7 @@ use crate::{
     rewrite::{Rewritten, rewrite},
 };
 use paring_ir::Graph;
-use paring_kernel::{IsaSet, Machine, Registry};
+use paring_kernel::{Isa, IsaSet, Machine, Registry};
 use paring_plan::PackCache;
 use std::{
     collections::HashMap,
@@ -327,10 +327,13 @@ fn fingerprint(o: &Options) -> String {
 /// This machine, as calibrated or typical, less the instructions that `options` rule out.
 pub(crate) fn machine(options: &Options) -> Machine {
     let here = options.calibration.as_ref().map_or_else(paring_simd::machine, |c| c.machine().clone());
-    match &options.isa {
-        Some(only) => here.limited_to(only.iter().fold(IsaSet::PORTABLE, |s, &i| s.with(i))),
-        None => here,
-    }
+    let wanted = match &options.isa {
+        Some(only) => here.isa.intersect(only.iter().fold(IsaSet::PORTABLE, |s, &i| s.with(i))),
+        None => here.isa,
+    };
+    // Nobody asks for what there are no kernels for.
+    let tiles = cfg!(all(feature = "avx512", feature = "int8"));
+    here.limited_to(paring_simd::permitted(if tiles { wanted } else { wanted.without(Isa::Amx) }))
 }
 
 /// Every kernel that comes with Paring. This is the one place where planner and kernels meet.

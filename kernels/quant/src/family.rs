@@ -41,7 +41,11 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
         true
     }
 
-    fn offers(&self, p: &Problem, _: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(&self, p: &Problem, m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        // Beside what its descriptor names.
+        if !m.isa.has(S::ISA) {
+            return Err(format!("needs {} as well", S::ISA).into());
+        }
         if p.outputs
             .iter()
             .chain(p.inputs.first())

@@ -3,6 +3,7 @@
 //! The compiler knows nothing of these registers, so what uses them is written in their own words: a whole product, from where
 //! its sums start to where they are stored.
 
+use crate::{Avx512Vnni, Simd};
 use core::{arch::asm, arch::x86_64::__cpuid_count, marker::PhantomData};
 use std::sync::OnceLock;
 
@@ -24,7 +25,7 @@ impl Amx {
     /// processes alone that ask, as they make the frames of signals larger.
     pub fn detect() -> Option<Amx> {
         static FOUND: OnceLock<bool> = OnceLock::new();
-        FOUND.get_or_init(|| has_tiles() && is_permitted()).then_some(Amx(()))
+        FOUND.get_or_init(|| is_there() && is_permitted()).then_some(Amx(()))
     }
 
     /// Readies the tiles of this thread until what is returned is dropped.
@@ -49,16 +50,14 @@ impl Amx {
     }
 }
 
-/// Whether the processor has tiles of bytes, and the system saves them.
-fn has_tiles() -> bool {
+/// Whether the processor has tiles of bytes, and the system saves them: whether it lets this process use them is another matter.
+pub fn is_there() -> bool {
     /// CPUID function 7: AMX-TILE and AMX-INT8.
     const TILES: u32 = 1 << 24 | 1 << 25;
-    /// CPUID function 13, of what the system has switched on: configuration and data of tiles.
+    /// XCR0: configuration and data of tiles.
     const STATE: u32 = 1 << 17 | 1 << 18;
-    let most = __cpuid_count(0, 0).eax;
-    // Function 13 counts what is switched on, which without AVX nobody has.
-    most >= 13
-        && is_x86_feature_detected!("avx512vnni")
+    cfg!(target_pointer_width = "64")
+        && Avx512Vnni::detect().is_some()
         && __cpuid_count(7, 0).edx & TILES == TILES
         && enabled_state() & STATE == STATE
 }
@@ -177,9 +176,14 @@ impl Tiles {
     /// Multiplies one or two sixteens of rows by one or two sixteens of columns, and stores their sums.
     ///
     /// # Safety
-    /// The operands must be valid for all that they are said to have; of a second sixteen, where there are two.
+    /// The operands must be valid for all that they are said to have; of a second sixteen, where there are two. No other tiles of
+    /// this thread may have been readied and dropped meanwhile.
+    ///
+    /// # Panics
+    /// Where there are too few rows of weights.
     #[inline(always)]
     pub unsafe fn multiply(&self, p: &TileProduct, rows: usize, columns: usize) {
+        assert!(p.rows >= TILE_ROWS);
         // SAFETY: the tiles are ready, and tile 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights; the caller's promise.
         unsafe {
             match (rows, columns) {

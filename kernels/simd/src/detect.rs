@@ -19,8 +19,18 @@ pub fn detect() -> IsaSet {
     }
     each_token!(ask);
     #[cfg(target_arch = "x86_64")]
-    if crate::amx::Amx::detect().is_some() {
+    if crate::amx::is_there() {
         isa = isa.with(Isa::Amx);
+    }
+    isa
+}
+
+/// Those of `isa` that the system lets this process use: asks it for tiles where they are among them, which changes this process
+/// for good.
+pub fn permitted(isa: IsaSet) -> IsaSet {
+    #[cfg(target_arch = "x86_64")]
+    if isa.has(Isa::Amx) && crate::amx::Amx::detect().is_none() {
+        return isa.without(Isa::Amx);
     }
     isa
 }

@@ -34,7 +34,7 @@ pub use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub use avx512::{Avx512, Avx512Pair};
 pub use bytes::{Bytes, PairBytes};
-pub use detect::{detect, machine, name};
+pub use detect::{detect, machine, name, permitted};
 pub use lookup::Lookup;
 #[cfg(target_arch = "aarch64")]
 pub use neon::{Neon, NeonDot, NeonI8mm};

@@ -26,9 +26,6 @@ fn most_often(channels: &[u32]) -> usize {
     sorted.chunk_by(|a, b| a == b).map(<[u32]>::len).max().unwrap_or(0)
 }
 
-/// Fewest rows of a panel for tiles.
-const LEAST_ROWS: usize = 16;
-
 /// Panels of sixteen columns each, where groups have `each` output channels.
 fn sixteens(outputs: usize, each: usize) -> Vec<Columns> {
     let panel = |first: usize| {
@@ -138,23 +135,15 @@ impl Plan {
     }
 
     /// The fours of input channels that a panel reads: the first, and the one after the last.
-    fn touched(&self, c: &Columns) -> (usize, usize) {
+    pub fn touched(&self, c: &Columns) -> (usize, usize) {
         let channels = c.groups.clone().flat_map(|group| (0..self.geometry.depth).map(move |k| (group, k)));
         let quads = channels.map(|(group, k)| self.channel(group, k) / QUAD);
         let (first, end) = quads.fold((self.quads(), 0), |(lo, hi), quad| (lo.min(quad), hi.max(quad + 1)));
         if self.kind == Kind::Tiles { (first / 2 * 2, end.next_multiple_of(2)) } else { (first, end) }
     }
 
-    /// Rows of each panel, where none is left out nor needs another.
-    pub fn heights(&self) -> impl Iterator<Item = usize> + '_ {
-        self.panels.iter().map(|c| {
-            let (first, end) = self.touched(c);
-            (end - first) * self.geometry.taps
-        })
-    }
-
     /// Weights of a panel at [quad][tap][column][channel of the quad].
-    fn panel(&self, w: &Tensor, c: &Columns) -> Vec<[i32; QUAD]> {
+    pub fn panel(&self, w: &Tensor, c: &Columns) -> Vec<[i32; QUAD]> {
         let (g, each, width) = (&self.geometry, self.geometry.outputs / self.geometry.groups, c.width());
         let (first, end) = self.touched(c);
         let mut panel = vec![[0i32; QUAD]; (end - first) * g.taps * width];
@@ -226,25 +215,6 @@ impl Plan {
             }
         }
         Some(count.map(|c| c.bytes()))
-    }
-
-    /// Bytes of packed [rows](Plan::rows) for tiles.
-    ///
-    /// # Errors
-    /// [`Reject`] where weights are no bytes, or sums too short.
-    pub fn tile_bytes(&self, p: &Problem) -> Result<usize, Reject> {
-        let w = p.constant(1).ok_or_else(|| Reject::because("the weights are not constant"))?;
-        let mut count = Count::default();
-        for (c, rows) in self.panels.iter().zip(self.heights()) {
-            if rows < LEAST_ROWS {
-                return Err(Reject::because("a sum is too short for tiles"));
-            }
-            if !Room::Any.fits_one(&self.panel(w, c)) {
-                return Err(Reject::because("weights less their zero point are no bytes"));
-            }
-            count.panel(c.width(), rows);
-        }
-        Ok(count.bytes())
     }
 
     /// Names what the packed bytes depend on besides the weights.

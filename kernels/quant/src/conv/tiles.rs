@@ -4,17 +4,62 @@ use super::{
     engine::Engine,
     plan::{Kind, Plan},
 };
-use crate::{family::Family, finish, late::operands, multiply::Multiply, rows::QUAD, tiles::ByTiles};
+use crate::{
+    family::Family,
+    finish,
+    multiply::Multiply,
+    rows::{Count, Layout, QUAD, Room},
+    tiles::ByTiles,
+};
+use paring_core::DType;
+use paring_dense::panel::Columns;
 use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
 use paring_simd::{
     Simd,
-    amx::{Amx, GROUP},
+    amx::{Amx, GROUP, TILE_ROWS},
 };
 use paring_vector::support::{BLOCKED, bytes_moved};
 use std::sync::Arc;
 
 /// See the module.
 pub struct ConvTiles;
+
+impl Plan {
+    /// Rows of each panel, where none is left out nor needs another.
+    fn heights(&self) -> impl Iterator<Item = usize> + '_ {
+        self.panels.iter().map(|c| {
+            let (first, end) = self.touched(c);
+            (end - first) * self.geometry.taps
+        })
+    }
+
+    /// Bytes of packed [rows](Plan::rows) for tiles.
+    ///
+    /// # Errors
+    /// [`Reject`] where weights are no bytes, or sums too short.
+    fn tile_bytes(&self, p: &Problem) -> Result<usize, Reject> {
+        let w = p.constant(1).ok_or_else(|| Reject::because("the weights are not constant"))?;
+        let (select, zeros) = (&self.geometry.select, &self.channels.zero_point);
+        let are_bytes = w.dtype() == DType::I8 && select.is_none() && zeros.iter().all(|&z| z == 0);
+        let mut count = Count::default();
+        for (c, rows) in self.panels.iter().zip(self.heights()) {
+            if rows < TILE_ROWS {
+                return Err(Reject::because("a sum is too short for tiles"));
+            }
+            if !are_bytes && !Room::Any.fits_one(&self.panel(w, c)) {
+                return Err(Reject::because("weights less their zero point are no bytes"));
+            }
+            count.panel(c.width(), rows);
+        }
+        Ok(count.bytes())
+    }
+
+    /// Whether packed rows are as tiles read them: a file may have any.
+    fn is_for_tiles(&self, packed: &Packed) -> bool {
+        let widths: Vec<usize> = self.panels.iter().map(Columns::width).collect();
+        Layout::read(packed.data.as_slice(), &widths).is_some_and(|layout| is_paired(&layout, self.heights()))
+    }
+}
 
 impl Family for ConvTiles {
     fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
@@ -57,7 +102,42 @@ impl Family for ConvTiles {
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let amx = Amx::detect().ok_or_else(|| KernelError::Problem("this machine lacks amx".into()))?;
-        let (x, ..) = operands(p, 0).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(Box::new(Engine::new(s, ByTiles::new::<S>(amx, x), p, o, packed)?))
+        let plan = Plan::of(p, Kind::Tiles).map_err(|r| KernelError::Problem(r.to_string()))?;
+        if !plan.is_for_tiles(&packed) {
+            return Err(KernelError::Problem("the weights were packed for another problem".into()));
+        }
+        Ok(Box::new(Engine::new(s, ByTiles::new::<S>(amx, plan.x), p, o, packed)?))
+    }
+}
+
+/// Whether panels have so many rows each, and these come in pairs for the fours of one eight, which sources are counted by.
+fn is_paired(layout: &Layout, heights: impl Iterator<Item = usize>) -> bool {
+    let (pairs, odd) = layout.sources.as_chunks::<2>();
+    let paired = odd.is_empty() && pairs.iter().all(|[a, b]| a % 2 == 0 && *b == a + 1);
+    paired && layout.panels.iter().map(|p| p.rows.len()).eq(heights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows::Rows;
+
+    #[test]
+    fn rows_for_tiles_are_known_by_their_pairs() {
+        let packed = |sources: [&[u32]; 2]| {
+            let mut rows = Rows::new(Room::Any);
+            for panel in sources {
+                rows.panel(1);
+                panel.iter().for_each(|&source| rows.push_one(source, &[[0; QUAD]]));
+            }
+            Layout::read(rows.pack().unwrap().as_slice(), &[1, 1]).unwrap()
+        };
+        let paired = |sources| is_paired(&packed(sources), [2, 4].into_iter());
+        assert!(paired([&[6, 7], &[0, 1, 2, 3]]));
+        assert!(!paired([&[7, 8], &[0, 1, 2, 3]]), "two halves of two eights");
+        assert!(!paired([&[6, 6], &[0, 1, 2, 3]]), "one half twice");
+        assert!(!paired([&[6, 7, 0, 1], &[2, 3]]), "rows of another panel");
+        assert!(!paired([&[6], &[7, 0, 1, 2, 3]]), "odd rows");
+        assert!(!paired([&[6, 7, 8], &[0, 1, 2, 3]]), "too many rows");
     }
 }
