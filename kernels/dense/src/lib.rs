@@ -46,11 +46,14 @@ use paring_simd::{Simd, stamped};
 /// One kernel on one instruction set.
 macro_rules! entry {
     ($isa:ty, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:literal, $ops:expr, $class:ident) => {
+        entry!($isa, <$isa as Simd>::ISA, $suffix, $($kernel)::+, $name, $summary, $ops, $class)
+    };
+    ($isa:ty, $needs:expr, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:literal, $ops:expr, $class:ident) => {
         &<$($kernel)::+<$isa>>::new(&KernelDescriptor {
             name: concat!($name, $suffix),
             summary: $summary,
             ops: &$ops,
-            isa: <$isa as Simd>::ISA,
+            isa: $needs,
             numerics: NumericClass::$class,
         })
     };
@@ -63,9 +66,25 @@ macro_rules! kernels {
         const PARTS: &[&[&dyn Kernel]] = &[
             $($(#[$wif])* stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
             $($(#[$if])* stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
+            TILES,
         ];
     };
 }
+
+/// Kernels on tiles, which do all else with AVX-512.
+const TILES: &[&dyn Kernel] = &[
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+    entry!(
+        paring_simd::Avx512,
+        paring_kernel::Isa::Amx,
+        "_amx",
+        conv::SplitConv,
+        "conv_split_f32",
+        "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of two bf16",
+        ["Conv"],
+        Transformed
+    ),
+];
 
 /// The kernels of this crate.
 pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);

@@ -11,6 +11,8 @@ mod extent;
 mod geometry;
 mod halo;
 mod lower;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+mod split;
 mod transposed;
 
 pub use cursor::Cursor;
@@ -19,4 +21,6 @@ pub use extent::{Extent, only_f32, product};
 pub use geometry::{Geometry, Phase, Tap};
 pub use halo::Halo;
 pub use lower::View;
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+pub use split::SplitConv;
 pub use transposed::*;
