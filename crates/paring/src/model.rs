@@ -332,7 +332,7 @@ pub(crate) fn machine(options: &Options) -> Machine {
         None => here.isa,
     };
     // Nobody asks for what there are no kernels for.
-    let tiles = cfg!(all(feature = "avx512", feature = "int8"));
+    let tiles = cfg!(feature = "avx512");
     here.limited_to(paring_simd::permitted(if tiles { wanted } else { wanted.without(Isa::Amx) }))
 }
 

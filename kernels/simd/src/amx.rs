@@ -283,7 +283,7 @@ macro_rules! split_product {
 }
 
 impl Tiles {
-    /// As [`Tiles::multiply`], of numbers: products of two second halves are left out, which are less than 2^-18 of the whole.
+    /// As [`Tiles::multiply`], of numbers: products of two second halves are left out, which are 2^-16 of the whole at most.
     ///
     /// # Safety
     /// As there.
@@ -412,8 +412,11 @@ unsafe fn split_row([a, b, c, d]: [__m256; EIGHTS], to: *mut u8) {
     let (half, mask) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xffff_0000_u32 as i32));
     let pair = |a: __m256, b: __m256| _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
     let nearest = |v: __m512| _mm512_and_epi32(_mm512_add_epi32(_mm512_castps_si512(v), half), mask);
+    // What is not a number stays so here, even where rounding made a number of it there.
     let rest = |v: __m512, first: __m512i| {
-        _mm512_add_epi32(_mm512_castps_si512(_mm512_sub_ps(v, _mm512_castsi512_ps(first))), half)
+        let rest = _mm512_sub_ps(v, _mm512_castsi512_ps(first));
+        let (bits, number) = (_mm512_castps_si512(rest), _mm512_cmp_ps_mask::<_CMP_ORD_Q>(v, rest));
+        _mm512_mask_add_epi32(_mm512_or_epi32(bits, _mm512_castps_si512(v)), number, bits, half)
     };
     let (a, b) = (pair(a, b), pair(c, d));
     let (first_a, first_b) = (nearest(a), nearest(b));
@@ -532,6 +535,24 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let Some(amx) = Amx::detect() else { return };
+        for bits in [0x7fff_ffff, 0xffff_ffff, 0x7fff_8000, 0x7fc0_0000, 0x7f80_0001, 0x7f80_0000, 0xff80_0000] {
+            let mut row = [1f32; SPLIT_TERMS];
+            row[5] = f32::from_bits(bits);
+            let offsets: Vec<usize> = (0..EIGHTS).map(|i| i * LANES * size_of::<f32>()).collect();
+            let mut split = vec![0u8; SPLIT_STEP[0]];
+            // SAFETY: one row of one step.
+            unsafe { amx.tiles().split(&offsets, &[row.as_ptr()], split.as_mut_ptr()) };
+            let [first, second] = [0, STEP_BYTES].map(|at| {
+                let bytes: [u8; 2] = split[at + 10..][..2].try_into().expect("two bytes");
+                half::bf16::from_bits(u16::from_le_bytes(bytes)).to_f32()
+            });
+            assert!((first + second).is_nan(), "{bits:x}: {first} and {second}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Direct convolution of numbers that are split into two of sixteen bits each, by tiles.
 //!
 //! AMX multiplies `bf16` sixteen times as fast as AVX-512 multiplies `f32`. A number is all but the sum of two: the `bf16` nearest to
-//! it, and the one nearest to what that lacks. Three products of tiles then make one of numbers, but for less than 2^-16 of each
+//! it, and the one nearest to what that lacks. Three products of tiles then make one of numbers, but for 2^-15 of each at most
 //! (Henry, Tang, Heinecke: "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019).
 
 mod engine;
