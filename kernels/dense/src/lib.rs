@@ -82,7 +82,7 @@ const TILES: &[&dyn Kernel] = &[
         "conv_split_f32",
         "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of two bf16",
         ["Conv"],
-        Transformed
+        Reduced
     ),
 ];
 

@@ -4,6 +4,7 @@
 mod support;
 
 use paring_core::op::Padding;
+use paring_kernel::Numerics;
 use paring_simd::amx::Amx;
 use support::{Random, case::Case};
 
@@ -26,6 +27,7 @@ fn check(cases: impl IntoIterator<Item = Case>) {
 fn case(x: &[usize], outputs: usize, kernel: usize, stride: usize) -> Case {
     let axes = x.len() - 2;
     let mut case = Case::new(x, outputs, &vec![kernel; axes]);
+    case.numerics = Numerics::Fast;
     case.attrs.stride = vec![stride; axes];
     case.attrs.padding = Padding::Explicit { before: vec![kernel / 2; axes], after: vec![kernel / 2; axes] };
     case

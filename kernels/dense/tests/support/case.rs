@@ -5,12 +5,14 @@ use paring_core::{
     Op,
     op::{ConvAttrs, Padding},
 };
+use paring_kernel::Numerics;
 
 /// A convolution over the given input shape with random operands.
 pub struct Case {
     pub x: Vec<usize>,
     pub outputs: usize,
     pub attrs: ConvAttrs,
+    pub numerics: Numerics,
 }
 
 impl Case {
@@ -24,7 +26,7 @@ impl Case {
             groups: 1,
             select: None,
         };
-        Case { x: x.to_vec(), outputs, attrs }
+        Case { x: x.to_vec(), outputs, attrs, numerics: Numerics::Default }
     }
 
     fn depth(&self) -> usize {
@@ -63,7 +65,7 @@ impl Case {
             inputs,
             outputs: vec![Some(Operand::new(DType::F32, &y))],
             epilogue,
-            numerics: Default::default(),
+            numerics: self.numerics,
         };
         (p, data)
     }

@@ -44,8 +44,8 @@ fn packed_bytes(g: &Geometry) -> Option<usize> {
 /// The geometry of a convolution that is served.
 fn geometry(p: &Problem) -> Result<Geometry, Reject> {
     let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-    if p.numerics == Numerics::Strict {
-        return Err(Reject::because("strict numerics allow no split numbers"));
+    if p.numerics != Numerics::Fast {
+        return Err(Reject::because("only numerics 'fast' allow split numbers"));
     }
     let g = Geometry::of_conv(p, a)?;
     if g.groups != 1 || g.walk(LANES) != Walk::Blocks {
@@ -100,7 +100,7 @@ impl<S: Simd> Kernel for SplitConv<S> {
             scratch: Scratch { shared, per_worker },
             packed_bytes,
             packed_format: "conv-split-bf16".into(),
-            numerics: NumericClass::Transformed,
+            numerics: NumericClass::Reduced,
             ..epilogue::offer(p, fused, Layout::Blocked(8), Layout::Blocked(8))
         });
         Ok(())
