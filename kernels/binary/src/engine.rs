@@ -4,7 +4,7 @@ use crate::plan::{Panel, Plan};
 use core::{marker::PhantomData, ops::Range};
 use paring_core::{AlignedBuf, signs::ZEROS};
 use paring_dense::{
-    conv::{Cursor, Halo},
+    conv::{Cursor, Halo, Work, cut},
     epilogue::{Epilogue, Finish, Place},
 };
 use paring_kernel::{Isa, KernelError, Machine, Offer, Packed, Prepared, Problem, RunCx, WorkerScratch};
@@ -114,12 +114,6 @@ pub fn packed_bytes<M: Method>(plan: &Plan) -> usize {
 /// Pixels that go against one panel before the next.
 const BLOCK: usize = 40;
 
-/// What a task computes.
-struct Work {
-    pixels: Range<usize>,
-    panels: Range<usize>,
-}
-
 /// A prepared product.
 pub struct Engine<S, M> {
     s: S,
@@ -176,13 +170,7 @@ fn work<M: Method>(plan: &Plan) -> Vec<Work> {
     let per_pixel = plan.macs_per_pixel().max(1);
     let target = (per_pixel.saturating_mul(pixels) / 16).clamp(M::TASK_MACS / 2, M::TASK_MACS);
     let per_task = (target / per_pixel).max(1).next_multiple_of(BLOCK).min(pixels);
-    let parts = (per_pixel.saturating_mul(per_task) / (2 * target)).clamp(1, panels);
-    let cut = |i: usize| i * panels / parts;
-    let part = |part: usize| {
-        let ranges = (0..pixels).step_by(per_task).map(move |from| from..pixels.min(from + per_task));
-        ranges.map(move |pixels| Work { pixels, panels: cut(part)..cut(part + 1) })
-    };
-    (0..parts).flat_map(part).collect()
+    cut(pixels, per_task, panels, per_pixel.saturating_mul(per_task) / (2 * target))
 }
 
 impl<S: Simd, M: Method> Prepared for Engine<S, M> {

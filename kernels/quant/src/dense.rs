@@ -5,12 +5,13 @@ use crate::{
     finish,
     late::{Late, operands},
     operand::{Bytes, Channels, integer},
-    product::{BLOCK, Product, Run, Work},
+    product::{BLOCK, Product, Run},
     rows::{Count, QUAD, Room, Rows},
     tile,
 };
 use paring_core::{DType, Layout, Tensor};
 use paring_dense::{
+    conv::{Work, cut},
     fully_connected::Extent,
     panel::{Columns, columns},
 };
@@ -150,7 +151,7 @@ impl Family for Dense {
 fn work(rows: usize, product: &Product) -> Vec<Work> {
     let per_row = product.per_pixel();
     let per_task = (TASK_MACS / per_row).max(1).next_multiple_of(BLOCK).min(rows);
-    product.split(rows, per_task, per_row.saturating_mul(per_task) / TASK_MACS)
+    cut(rows, per_task, product.panels(), per_row.saturating_mul(per_task) / TASK_MACS)
 }
 
 struct Engine<S> {

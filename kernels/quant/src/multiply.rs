@@ -2,16 +2,13 @@
 
 use crate::product::{BLOCK, Run};
 use core::ops::Range;
+use paring_dense::conv::Tasks;
 use paring_simd::Simd;
 
 /// A way to multiply pixels by panels.
 pub trait Multiply: Copy + Send + Sync + 'static {
-    /// Most pixels at once.
-    const PIXELS: usize;
-    /// Blocks are of multiples of so many pixels, where there is a choice.
-    const STEP: usize;
-    /// Multiply-adds of a task: down to a quarter where the whole problem is small.
-    const TASK_MACS: usize;
+    /// How large tasks are, and blocks of pixels at most.
+    const TASKS: Tasks;
     /// Whether [`multiply`](Multiply::multiply) asks what kind its inputs are: else it is compiled for one alone.
     const BY_KIND: bool;
     /// What a task holds while it runs.
@@ -23,7 +20,7 @@ pub trait Multiply: Copy + Send + Sync + 'static {
     /// Bytes of scratch of a worker, where panels have so many rows at most.
     fn scratch(rows: usize) -> usize;
 
-    /// As [`Run::multiply`], of [`PIXELS`](Multiply::PIXELS) pixels at most.
+    /// As [`Run::multiply`], of one block of pixels at most.
     ///
     /// # Safety
     /// As there; `scratch` must be this task's alone.
@@ -44,9 +41,7 @@ pub trait Multiply: Copy + Send + Sync + 'static {
 pub struct Vectors;
 
 impl Multiply for Vectors {
-    const PIXELS: usize = BLOCK;
-    const STEP: usize = 4;
-    const TASK_MACS: usize = 2 << 20;
+    const TASKS: Tasks = Tasks { macs: [1 << 19, 2 << 20], block: BLOCK, step: 4 };
     const BY_KIND: bool = true;
     type Ready = ();
 

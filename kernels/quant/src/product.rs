@@ -31,12 +31,6 @@ pub struct Product {
     packed: Arc<Packed>,
 }
 
-/// What a task computes: pixels times panels.
-pub struct Work {
-    pub pixels: Range<usize>,
-    pub panels: Range<usize>,
-}
-
 impl Product {
     /// Binds packed rows, where `offset` tells a row's source as bytes from a pixel's first, and sums are too large by
     /// `zero` for each unit of weight. `padded`: as for [`Epilogue::new`].
@@ -74,16 +68,9 @@ impl Product {
         self.layout.panels.iter().map(|p| p.weights.len()).sum::<usize>().max(1)
     }
 
-    /// Cuts `pixels` into tasks of `per_task` each, times `parts` of the panels, as far as there are so many.
-    pub fn split(&self, pixels: usize, per_task: usize, parts: usize) -> Vec<Work> {
-        let panels = self.columns.len();
-        let parts = parts.clamp(1, panels);
-        let cut = |i: usize| i * panels / parts;
-        let part = |part: usize| {
-            let ranges = (0..pixels).step_by(per_task).map(move |from| from..pixels.min(from + per_task));
-            ranges.map(move |pixels| Work { pixels, panels: cut(part)..cut(part + 1) })
-        };
-        (0..parts).flat_map(part).collect()
+    /// Panels.
+    pub fn panels(&self) -> usize {
+        self.columns.len()
     }
 
     /// Where the sums of each column start from, if they are too large by `zero` more for each unit of weight.

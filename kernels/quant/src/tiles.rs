@@ -5,6 +5,7 @@
 
 use crate::{multiply::Multiply, operand::Bytes, product::Run, tile::Panel};
 use core::{mem::MaybeUninit, ops::Range};
+use paring_dense::conv::Tasks;
 use paring_simd::{
     LANES, PairBytes, Simd,
     amx::{Amx, GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, TileProduct, Tiles},
@@ -37,9 +38,7 @@ impl ByTiles {
 
 impl Multiply for ByTiles {
     // Two groups: the second finds the weights in the first-level cache.
-    const PIXELS: usize = 2 * GROUP;
-    const STEP: usize = TILE_ROWS;
-    const TASK_MACS: usize = 64 << 20;
+    const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: 2 * GROUP, step: TILE_ROWS };
     const BY_KIND: bool = false;
     type Ready = (Tiles, u64);
 
@@ -48,7 +47,7 @@ impl Multiply for ByTiles {
     }
 
     fn scratch(rows: usize) -> usize {
-        Self::PIXELS / GROUP * rows.div_ceil(TILE_ROWS) * STEP_BYTES
+        Self::TASKS.block / GROUP * rows.div_ceil(TILE_ROWS) * STEP_BYTES
     }
 
     #[inline(always)]

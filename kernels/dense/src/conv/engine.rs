@@ -4,7 +4,8 @@ use super::{
     cursor::Cursor,
     geometry::Geometry,
     halo::Halo,
-    lower::{Lowered, PhasePanel, Walk, Work},
+    lower::{Lowered, LoweredPhase, PhasePanel, Walk},
+    work::Work,
 };
 use crate::{
     epilogue::{Epilogue, Finish, Place},
@@ -50,24 +51,31 @@ pub fn halo(geometry: &Geometry, lanes: usize) -> Option<Halo> {
     geometry.needs_halo().then(|| Halo::new(geometry.samples * view.planes, geometry.input, geometry.halo, &view))
 }
 
+/// Where a run reads the input as the panels do, framed with zeros where they are needed, and where it writes: the output's first
+/// element and their number. Both are as large as they should be.
+pub fn operands(lowered: &Lowered, halo: Option<&Halo>, cx: &mut RunCx<'_>) -> (*const f32, *mut f32, usize) {
+    let (g, view) = (&lowered.geometry, &lowered.view);
+    let input = cx.input::<f32>(0);
+    let x = match halo {
+        Some(halo) => {
+            let scratch = cx.scratch::<f32>();
+            halo.run(input, 0.0, scratch, cx.parallel());
+            assert!(scratch.len() >= halo.elements());
+            scratch.as_ptr().cast_const()
+        }
+        None => input.as_ptr(),
+    };
+    let output = cx.output::<f32>(0);
+    let (y, len) = (output.as_mut_ptr(), output.len());
+    assert!(len >= g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>());
+    assert!(halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
+    (x, y, len)
+}
+
 impl<S: Simd> Prepared for Engine<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (g, view) = (&self.lowered.geometry, &self.lowered.view);
+        let (x, y, len) = operands(&self.lowered, self.halo.as_ref(), cx);
         let parallel = cx.parallel();
-        let input = cx.input::<f32>(0);
-        let x = match &self.halo {
-            Some(halo) => {
-                let scratch = cx.scratch::<f32>();
-                halo.run(input, 0.0, scratch, parallel);
-                assert!(scratch.len() >= halo.elements());
-                scratch.as_ptr().cast_const()
-            }
-            None => input.as_ptr(),
-        };
-        let output = cx.output::<f32>(0);
-        let (y, len) = (output.as_mut_ptr(), output.len());
-        assert!(len >= g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>());
-        assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
         let finish = self.epilogue.bind(cx, y, len);
         let shared = Shared {
             lowered: &self.lowered,
@@ -78,10 +86,11 @@ impl<S: Simd> Prepared for Engine<S> {
             epilogue: &self.epilogue,
         };
         parallel.run(self.lowered.work.len(), &|task, _| {
-            let work = &self.lowered.work[task];
+            let (phase, work) = &self.lowered.work[task];
+            let phase = &self.lowered.phases[*phase];
             match self.lowered.walk {
-                Walk::Blocks => self.isa.vectorize(Run::<{ tile::BLOCKS }> { shared: &shared, work }),
-                Walk::Channels => self.isa.vectorize(Run::<{ tile::CHANNELS }> { shared: &shared, work }),
+                Walk::Blocks => self.isa.vectorize(Run::<{ tile::BLOCKS }> { shared: &shared, phase, work }),
+                Walk::Channels => self.isa.vectorize(Run::<{ tile::CHANNELS }> { shared: &shared, phase, work }),
             }
         });
         Ok(())
@@ -104,6 +113,7 @@ unsafe impl Sync for Shared<'_> {}
 /// One task.
 struct Run<'a, const WALK: u8> {
     shared: &'a Shared<'a>,
+    phase: &'a LoweredPhase,
     work: &'a Work,
 }
 
@@ -116,7 +126,7 @@ impl<const WALK: u8> Task for Run<'_, WALK> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let lowered = self.shared.lowered;
-        let phase = &lowered.phases[self.work.phase];
+        let phase = self.phase;
         let plane = lowered.geometry.output.iter().product::<usize>() * LANES;
         let mut x = [self.shared.x; MOST];
         let mut y = [self.shared.y; MOST];

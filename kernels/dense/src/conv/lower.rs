@@ -1,7 +1,13 @@
 //! From a geometry and a layout to panels, offset tables and tasks.
 
-use super::geometry::{Geometry, Phase};
-use crate::panel::{Columns, columns};
+use super::{
+    geometry::{Geometry, Phase},
+    work::{Tasks, Work},
+};
+use crate::{
+    panel::{Columns, columns},
+    tile,
+};
 use core::ops::Range;
 use paring_core::{AlignedBuf, AllocError, Layout};
 use paring_simd::LANES;
@@ -74,17 +80,6 @@ pub struct LoweredPhase {
     pub panels: Vec<PhasePanel>,
 }
 
-/// What one task computes: some pixels of a phase times some of its panels.
-#[derive(Clone, Debug)]
-pub struct Work {
-    /// The phase.
-    pub phase: usize,
-    /// Pixels, counted through all samples.
-    pub pixels: Range<usize>,
-    /// Panels.
-    pub panels: Range<usize>,
-}
-
 /// Everything but the weights and the epilogue.
 #[derive(Clone, Debug)]
 pub struct Lowered {
@@ -102,16 +97,15 @@ pub struct Lowered {
     pub packed: usize,
     /// Pixels that are computed against one panel before the next.
     pub block: usize,
-    /// Tasks.
-    pub work: Vec<Work>,
+    /// Tasks, each with the index of its phase.
+    pub work: Vec<(usize, Work)>,
 }
-
-/// Multiply-adds of a task: some twenty microseconds, less where the whole problem is small.
-const TASK_MACS: usize = 1 << 20;
-const LEAST_TASK_MACS: usize = 1 << 19;
 
 /// Pixels against one panel: their channels stay in the first-level cache, as does the panel of a short sum.
 const BLOCK: usize = 48;
+
+/// Multiply-adds of a task: some twenty microseconds, less where the whole problem is small.
+const TASKS: Tasks = Tasks { macs: [1 << 19, 1 << 20], block: BLOCK, step: tile::STEP };
 
 /// The layout's lanes, where it is one that is served.
 pub fn lanes(layout: Layout) -> Option<usize> {
@@ -269,33 +263,17 @@ impl Geometry {
 }
 
 impl Lowered {
-    /// Cuts the problem into tasks, by its shape alone: pixels first, as tasks then share weights; panels where pixels
-    /// are few.
-    fn split(&self) -> Vec<Work> {
-        let mut work = vec![];
-        for (index, phase) in self.phases.iter().enumerate() {
+    /// Cuts the problem into tasks.
+    fn split(&self) -> Vec<(usize, Work)> {
+        let of_phase = |(index, phase): (usize, &LoweredPhase)| {
             let pixels = self.geometry.samples * phase.phase.grid.iter().product::<usize>();
             let macs = |p: &PhasePanel| {
                 let per_offset = if self.walk == Walk::Blocks { LANES } else { 1 };
                 (p.offsets.len() * per_offset).max(1) * p.columns.width()
             };
             let per_pixel = phase.panels.iter().map(macs).sum::<usize>().max(1);
-            let target = (per_pixel.saturating_mul(pixels) / 16).clamp(LEAST_TASK_MACS, TASK_MACS);
-            let blocks = pixels.div_ceil(self.block);
-            let even = pixels.div_ceil(blocks).next_multiple_of(6);
-            let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(6));
-            let parts = (per_pixel.saturating_mul(per_task) / (2 * target)).clamp(1, phase.panels.len());
-            for part in 0..parts {
-                let cut = |i: usize| i * phase.panels.len() / parts;
-                for from in (0..pixels).step_by(per_task) {
-                    work.push(Work {
-                        phase: index,
-                        pixels: from..pixels.min(from + per_task),
-                        panels: cut(part)..cut(part + 1),
-                    });
-                }
-            }
-        }
-        work
+            TASKS.of(pixels, per_pixel, phase.panels.len()).into_iter().map(move |work| (index, work))
+        };
+        self.phases.iter().enumerate().flat_map(of_phase).collect()
     }
 }

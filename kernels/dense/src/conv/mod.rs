@@ -14,6 +14,7 @@ mod lower;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 mod split;
 mod transposed;
+mod work;
 
 pub use cursor::Cursor;
 pub use direct::*;
@@ -24,3 +25,4 @@ pub use lower::View;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 pub use split::SplitConv;
 pub use transposed::*;
+pub use work::{Tasks, Work, cut};

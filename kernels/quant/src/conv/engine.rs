@@ -4,24 +4,19 @@ use super::plan::{Kind, Plan};
 use crate::{
     multiply::Multiply,
     operand::Bytes,
-    product::{Product, Run, Work},
+    product::{Product, Run},
     rows::QUAD,
     tile,
 };
-use paring_dense::conv::{Cursor, Halo};
+use paring_dense::conv::{Cursor, Halo, Tasks, Work};
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx, SharedMut};
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
 
-/// Cuts the problem into tasks, by its shape alone: pixels first, panels where those are few.
+/// Cuts the problem into tasks.
 fn work<M: Multiply>(plan: &Plan, product: &Product) -> Vec<Work> {
     let g = &plan.geometry;
-    let (pixels, per_pixel) = (g.samples * g.output.iter().product::<usize>(), product.per_pixel());
-    let target = (per_pixel.saturating_mul(pixels) / 16).clamp(M::TASK_MACS / 4, M::TASK_MACS);
-    let blocks = pixels.div_ceil(M::PIXELS);
-    let even = pixels.div_ceil(blocks).next_multiple_of(M::STEP);
-    let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(M::STEP));
-    product.split(pixels, per_task, per_pixel.saturating_mul(per_task) / (2 * target))
+    M::TASKS.of(g.samples * g.output.iter().product::<usize>(), product.per_pixel(), product.panels())
 }
 
 /// A prepared convolution.
@@ -147,7 +142,7 @@ impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, 
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        const { assert!(M::PIXELS <= MOST) }
+        const { assert!(M::TASKS.block <= MOST) }
         let Task { engine, run, work, scratch } = self.0;
         let g = &engine.plan.geometry;
         let plane = g.output.iter().product::<usize>() * LANES;
@@ -155,7 +150,8 @@ impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, 
         let mut x = [run.x; MOST];
         let mut y = [0usize; MOST];
         let mut left = work.pixels.len();
-        let each = left.div_ceil(left.div_ceil(M::PIXELS).max(1)).next_multiple_of(M::STEP).min(M::PIXELS);
+        let Tasks { block, step, .. } = M::TASKS;
+        let each = left.div_ceil(left.div_ceil(block).max(1)).next_multiple_of(step).min(block);
         let ready = engine.how.ready();
         while left > 0 {
             let n = left.min(each);

@@ -2,7 +2,11 @@
 
 use super::{PANEL, PIXELS, packed_bytes, steps};
 use crate::{
-    conv::{Cursor, Geometry, Halo, engine::halo, lower::Lowered},
+    conv::{
+        Cursor, Geometry, Halo, Tasks, Work,
+        engine::{halo, operands},
+        lower::Lowered,
+    },
     epilogue::{Epilogue, Finish, Place},
 };
 use core::{mem::MaybeUninit, ops::Range};
@@ -13,29 +17,14 @@ use paring_simd::{
 };
 use std::sync::Arc;
 
-/// Multiply-adds of a task: down to a quarter where the whole problem is small.
-const TASK_MACS: usize = 64 << 20;
+/// Multiply-adds of a task: less where the whole problem is small.
+const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: PIXELS, step: TILE_ROWS };
 
-/// What a task computes: pixels times panels.
-struct Work {
-    pixels: Range<usize>,
-    panels: Range<usize>,
-}
-
-/// Cuts the problem into tasks, by its shape alone: pixels first, panels where those are few.
+/// Cuts the problem into tasks.
 fn work(g: &Geometry) -> Vec<Work> {
-    let (pixels, panels) = (g.samples * g.output.iter().product::<usize>(), g.outputs.div_ceil(PANEL));
+    let pixels = g.samples * g.output.iter().product::<usize>();
     let per_pixel = (g.depth * g.taps).saturating_mul(g.outputs).max(1);
-    let target = (per_pixel.saturating_mul(pixels) / 16).clamp(TASK_MACS / 4, TASK_MACS);
-    let even = pixels.div_ceil(pixels.div_ceil(PIXELS)).next_multiple_of(TILE_ROWS);
-    let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(TILE_ROWS));
-    let parts = (per_pixel.saturating_mul(per_task) / (2 * target)).clamp(1, panels);
-    let cut = |i: usize| i * panels / parts;
-    let part = |part: usize| {
-        let ranges = (0..pixels).step_by(per_task).map(move |from| from..pixels.min(from + per_task));
-        ranges.map(move |pixels| Work { pixels, panels: cut(part)..cut(part + 1) })
-    };
-    (0..parts).flat_map(part).collect()
+    TASKS.of(pixels, per_pixel, g.outputs.div_ceil(PANEL))
 }
 
 /// A prepared convolution.
@@ -74,22 +63,8 @@ impl<S: Simd> Engine<S> {
 
 impl<S: Simd> Prepared for Engine<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (g, view) = (&self.lowered.geometry, &self.lowered.view);
+        let (x, y, len) = operands(&self.lowered, self.halo.as_ref(), cx);
         let parallel = cx.parallel();
-        let input = cx.input::<f32>(0);
-        let x = match &self.halo {
-            Some(halo) => {
-                let scratch = cx.scratch::<f32>();
-                halo.run(input, 0.0, scratch, parallel);
-                assert!(scratch.len() >= halo.elements());
-                scratch.as_ptr().cast_const()
-            }
-            None => input.as_ptr(),
-        };
-        let output = cx.output::<f32>(0);
-        let (y, len) = (output.as_mut_ptr(), output.len());
-        assert!(len >= g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>());
-        assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());
         let shared = Shared { engine: self, x, y, finish: &self.epilogue.bind(cx, y, len) };
         let own = cx.worker_scratch();
         parallel.run(self.work.len(), &|task, worker| {

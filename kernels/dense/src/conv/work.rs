@@ -1,0 +1,65 @@
+//! Cuts a convolution into tasks, by its shape alone, so that results do not depend on who runs them.
+
+use core::ops::Range;
+
+/// What one task computes: some pixels, counted through all samples, times some panels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Pixels.
+    pub pixels: Range<usize>,
+    /// Panels.
+    pub panels: Range<usize>,
+}
+
+/// All pixels, `per_task` in each task, times `parts` of the panels, as far as there are so many.
+pub fn cut(pixels: usize, per_task: usize, panels: usize, parts: usize) -> Vec<Work> {
+    let parts = parts.clamp(1, panels);
+    let edge = |i: usize| i * panels / parts;
+    let part = |part: usize| {
+        let ranges = (0..pixels).step_by(per_task).map(move |from| from..pixels.min(from + per_task));
+        ranges.map(move |pixels| Work { pixels, panels: edge(part)..edge(part + 1) })
+    };
+    (0..parts).flat_map(part).collect()
+}
+
+/// How large tasks are.
+#[derive(Clone, Copy, Debug)]
+pub struct Tasks {
+    /// Multiply-adds of a task where the whole problem is small, and elsewhere.
+    pub macs: [usize; 2],
+    /// Pixels that go against one panel before the next.
+    pub block: usize,
+    /// Pixels come in multiples of this where there is a choice.
+    pub step: usize,
+}
+
+impl Tasks {
+    /// Cuts a problem that takes `per_pixel` multiply-adds for a pixel and all panels: pixels first, as tasks then share weights;
+    /// panels where pixels are few.
+    pub fn of(&self, pixels: usize, per_pixel: usize, panels: usize) -> Vec<Work> {
+        let [least, most] = self.macs;
+        let target = (per_pixel.saturating_mul(pixels) / 16).clamp(least, most);
+        let blocks = pixels.div_ceil(self.block);
+        let even = pixels.div_ceil(blocks).next_multiple_of(self.step);
+        let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(self.step));
+        cut(pixels, per_task, panels, per_pixel.saturating_mul(per_task) / (2 * target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_have_every_pixel_and_panel_once() {
+        let tasks = Tasks { macs: [1 << 18, 1 << 20], block: 48, step: 6 };
+        for (pixels, per_pixel, panels) in [(1, 1, 1), (49, 1 << 20, 33), (196, 1 << 18, 16), (3136, 4096, 4)] {
+            let mut seen = vec![0; pixels * panels];
+            for w in tasks.of(pixels, per_pixel, panels) {
+                assert!(!w.pixels.is_empty() && !w.panels.is_empty());
+                w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
+            }
+            assert!(seen.iter().all(|&n| n == 1), "{pixels} pixels, {panels} panels");
+        }
+    }
+}
