@@ -26,7 +26,7 @@ pub enum Isa {
     Fp16 = 8,
     /// WebAssembly 128-bit SIMD.
     Simd128 = 9,
-    /// x86-64 AMX: products of tiles of bytes, beside [`Isa::Avx512Vnni`].
+    /// x86-64 AMX: products of tiles of bytes and of `bf16`, beside [`Isa::Avx512Vnni`].
     Amx = 10,
 }
 
