@@ -20,7 +20,8 @@ pub const BLOCK: usize = 48;
 /// Packed rows and the epilogue, bound to one problem.
 pub struct Product {
     columns: Vec<Columns>,
-    layout: Layout,
+    /// The packed rows, as they were read.
+    pub layout: Layout,
     /// For each row the bytes from a pixel's first to the four that it multiplies.
     offsets: Vec<usize>,
     /// For each panel but the last whether it and the next have two vectors each and rows of the same sources.

@@ -9,7 +9,7 @@ use crate::{
     tile,
 };
 use paring_dense::conv::{Cursor, Halo, Tasks, Work};
-use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx, SharedMut};
+use paring_kernel::{KernelError, Packed, Prepared, Problem, RunCx, SharedMut};
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
 
@@ -23,11 +23,13 @@ fn work<M: Multiply>(plan: &Plan, product: &Product) -> Vec<Work> {
 pub struct Engine<S, M> {
     s: S,
     how: M,
-    plan: Plan,
+    pub plan: Plan,
     halo: Option<Halo>,
     /// As for [`Plan::scratch`].
     scratch: [usize; 2],
-    product: Product,
+    /// Bytes of scratch of a worker.
+    per_worker: usize,
+    pub product: Product,
     work: Vec<Work>,
 }
 
@@ -36,8 +38,7 @@ impl<S: Simd, M: Multiply> Engine<S, M> {
     ///
     /// # Errors
     /// [`KernelError::Problem`] where the weights were packed for another problem.
-    pub fn new(s: S, how: M, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Engine<S, M>, KernelError> {
-        let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
+    pub fn new(s: S, how: M, p: &Problem, plan: Plan, packed: Arc<Packed>) -> Result<Engine<S, M>, KernelError> {
         let (kind, taps, strides) = (plan.kind, &plan.geometry.phases[0].taps, plan.view.strides());
         let offset = |source: u32| {
             let (source, half) = (source as usize / kind.size(), source as usize % kind.size());
@@ -50,7 +51,8 @@ impl<S: Simd, M: Multiply> Engine<S, M> {
         let (x, channels) = (plan.x, &plan.channels);
         let product = Product::new(p, plan.panels.clone(), (x, channels), zero, packed, true, offset)?;
         let (halo, scratch, work) = (plan.halo(), plan.scratch(), work::<M>(&plan, &product));
-        Ok(Engine { s, how, plan, halo, scratch, product, work })
+        let per_worker = M::scratch(product.most_rows());
+        Ok(Engine { s, how, plan, halo, scratch, per_worker, product, work })
     }
 }
 
@@ -85,11 +87,10 @@ impl<S: Simd, M: Multiply> Prepared for Engine<S, M> {
         let elements = g.samples * g.outputs.next_multiple_of(LANES) * g.output.iter().product::<usize>();
         let run = self.product.bind(cx, x, elements, late);
         let own = cx.worker_scratch();
-        let room = M::scratch(self.product.most_rows());
         parallel.run(self.work.len(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
             let scratch = unsafe { own.of::<u8>(worker) };
-            assert!(scratch.len() >= room);
+            assert!(scratch.len() >= self.per_worker);
             let task = Task { engine: self, run: &run, work: &self.work[task], scratch: scratch.as_mut_ptr() };
             match (self.plan.kind, self.plan.x.turned::<S>()) {
                 _ if const { !M::BY_KIND } => self.s.vectorize(Call::<S, M, { tile::STRAIGHT }>(task)),

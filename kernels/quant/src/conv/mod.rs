@@ -76,6 +76,7 @@ impl Family for Conv {
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        Ok(Box::new(Engine::new(s, Vectors, p, o, packed)?))
+        let plan = Plan::of(p, Kind::of(o)).map_err(|r| KernelError::Problem(r.to_string()))?;
+        Ok(Box::new(Engine::new(s, Vectors, p, plan, packed)?))
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     tiles::ByTiles,
 };
 use paring_core::DType;
-use paring_dense::panel::Columns;
 use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
 use paring_simd::{
     Simd,
@@ -27,9 +26,14 @@ pub struct ConvTiles;
 impl Plan {
     /// Rows of each panel, where none is left out nor needs another.
     fn heights(&self) -> impl Iterator<Item = usize> + '_ {
-        self.panels.iter().map(|c| {
-            let (first, end) = self.touched(c);
-            (end - first) * self.geometry.taps
+        let (mut groups, mut rows) = (0..0, 0);
+        self.panels.iter().map(move |c| {
+            // Panels of the same groups read the same inputs.
+            if c.groups != groups {
+                let (first, end) = self.touched(c);
+                (groups, rows) = (c.groups.clone(), (end - first) * self.geometry.taps);
+            }
+            rows
         })
     }
 
@@ -52,12 +56,6 @@ impl Plan {
             count.panel(c.width(), rows);
         }
         Ok(count.bytes())
-    }
-
-    /// Whether packed rows are as tiles read them: a file may have any.
-    fn is_for_tiles(&self, packed: &Packed) -> bool {
-        let widths: Vec<usize> = self.panels.iter().map(Columns::width).collect();
-        Layout::read(packed.data.as_slice(), &widths).is_some_and(|layout| is_paired(&layout, self.heights()))
     }
 }
 
@@ -100,13 +98,15 @@ impl Family for ConvTiles {
         super::Conv::pack(p, o)
     }
 
-    fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+    fn prepare<S: Simd>(s: S, p: &Problem, _o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let amx = Amx::detect().ok_or_else(|| KernelError::Problem("this machine lacks amx".into()))?;
         let plan = Plan::of(p, Kind::Tiles).map_err(|r| KernelError::Problem(r.to_string()))?;
-        if !plan.is_for_tiles(&packed) {
+        let engine = Engine::new(s, ByTiles::new::<S>(amx, plan.x), p, plan, packed)?;
+        // A file may have any rows.
+        if !is_paired(&engine.product.layout, engine.plan.heights()) {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
-        Ok(Box::new(Engine::new(s, ByTiles::new::<S>(amx, plan.x), p, o, packed)?))
+        Ok(Box::new(engine))
     }
 }
 
