@@ -1,6 +1,7 @@
 //! The descriptions in a file: where the network comes from, how the file was made, what is packed.
 
 use crate::FormatError;
+use paring_ir::notation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Where a network comes from.
@@ -62,5 +63,5 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<String, FormatError> {
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, FormatError> {
-    ron::from_str(text).map_err(|e| FormatError::Structure(format!("the {what}: {e}")))
+    notation::from_str(text).map_err(|e| FormatError::Structure(format!("the {what}: {e}")))
 }

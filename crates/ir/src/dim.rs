@@ -396,5 +396,8 @@ fn is_plain(symbol: &str) -> bool {
 
 /// A string in quotes, as the text form has it.
 pub(crate) fn quoted(s: &str) -> String {
-    ron::to_string(s).unwrap_or_default()
+    let mut quoted = String::from('"');
+    quoted.extend(s.chars().flat_map(char::escape_debug));
+    quoted.push('"');
+    quoted
 }

@@ -17,6 +17,7 @@ mod fact;
 mod graph;
 pub mod infer;
 mod node;
+pub mod notation;
 mod stats;
 pub mod text;
 mod verify;

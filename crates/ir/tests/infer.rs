@@ -42,10 +42,7 @@ fn parse(call: &str) -> (Op, Vec<&str>) {
         .unwrap()
         .0;
     let inner = &call[open + 1..call.len() - 1];
-    use ron::extensions::Extensions;
-    let options =
-        ron::Options::default().with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME);
-    let op = options.from_str(&call[..open]).unwrap_or_else(|e| panic!("{call}: {e}"));
+    let op = paring_ir::notation::from_str(&call[..open]).unwrap_or_else(|e| panic!("{call}: {e}"));
     (op, if inner.is_empty() { vec![] } else { inner.split(';').map(str::trim).collect() })
 }
 

@@ -67,9 +67,7 @@ fn cases(text: &str) -> Vec<Case> {
         match kind {
             "case" => name = rest.into(),
             "op" => {
-                let options =
-                    ron::Options::default().with_default_extension(ron::extensions::Extensions::IMPLICIT_SOME);
-                let op = options.from_str(rest);
+                let op = paring_ir::notation::from_str(rest);
                 let op = op.unwrap_or_else(|e| panic!("{name}: {rest}: {e}"));
                 cases.push(Case { name: name.clone(), op, inputs: Vec::new(), outputs: Vec::new() });
             }

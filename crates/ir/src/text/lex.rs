@@ -1,7 +1,11 @@
 //! A cursor over the text, and what can be read off it piece by piece.
 
-use crate::{Dim, GraphError, TensorType};
-use alloc::{format, string::String, vec::Vec};
+use crate::{Dim, GraphError, TensorType, notation};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use paring_core::DType;
 
 /// Expressions of dimensions nest no deeper than this.
@@ -103,11 +107,12 @@ impl<'a> Cursor<'a> {
     /// A string in quotes, if one comes next.
     pub fn string(&mut self) -> Result<Option<String>, GraphError> {
         self.skip();
-        let Some(len) = quoted_len(self.rest()) else { return Ok(None) };
-        let Some(len) = len else { return Err(self.error("a string is not closed")) };
-        let text: String = ron::from_str(&self.rest()[..len]).map_err(|e| self.error(format!("string: {e}")))?;
+        if !self.rest().starts_with('"') {
+            return Ok(None);
+        }
+        let (text, len) = notation::string(self.rest()).map_err(|e| self.error(e.to_string()))?;
         self.at += len;
-        Ok(Some(text))
+        Ok(Some(text.into_owned()))
     }
 
     /// A number as written, such as `-1.5e3`, `inf` or `true`.
@@ -123,9 +128,9 @@ impl<'a> Cursor<'a> {
         let mut i = 0;
         while let Some(&b) = rest.as_bytes().get(i) {
             match b {
-                b'"' => match quoted_len(&rest[i..]).flatten() {
-                    Some(len) => i += len - 1,
-                    None => return Err(self.error("a string is not closed")),
+                b'"' => match notation::string(&rest[i..]) {
+                    Ok((_, len)) => i += len - 1,
+                    Err(e) => return Err(self.error(e.to_string())),
                 },
                 b'(' => depth += 1,
                 b')' => {
@@ -156,7 +161,7 @@ impl<'a> Cursor<'a> {
         if self.keyword("quant") {
             self.skip();
             let text = self.group()?;
-            let parsed = super::ron_options().from_str(&text[1..text.len() - 1]);
+            let parsed = notation::from_str(&text[1..text.len() - 1]);
             ty.quant = Some(parsed.map_err(|e| self.error(format!("quantisation: {e}")))?);
         }
         Ok(ty)
@@ -239,19 +244,4 @@ impl<'a> Cursor<'a> {
         self.expect(")")?;
         Ok(join(&a, &b))
     }
-}
-
-/// Length of the quoted string that `text` begins with, quotes included; the inner `None` where it does not end.
-fn quoted_len(text: &str) -> Option<Option<usize>> {
-    let body = text.strip_prefix('"')?;
-    let mut escaped = false;
-    for (i, b) in body.bytes().enumerate() {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(Some(i + 2)),
-            _ => {}
-        }
-    }
-    Some(None)
 }

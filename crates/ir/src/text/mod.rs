@@ -13,7 +13,7 @@
 //! }
 //! ```
 //!
-//! Attributes are [RON](https://docs.rs/ron). An absent operand or output is `_`. Where a node's name is not that of its
+//! Attributes are [RON](https://docs.rs/ron), as [`crate::notation`] reads it. An absent operand or output is `_`. Where a node's name is not that of its
 //! first output it stands before the operator: `%1 "y" = "conv" Conv(...)(...)`. The type of a node may be left out; it
 //! is inferred.
 //!
@@ -35,10 +35,3 @@ mod parse;
 mod print;
 
 pub use parse::{Kept, MAX_CONSTANT_BYTES};
-
-use ron::{Options, extensions::Extensions};
-
-/// How attributes are written: `Conv(stride: [1, 1])` rather than `Conv((stride: [1, 1]))`.
-fn ron_options() -> Options {
-    Options::default().with_default_extension(Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME)
-}

@@ -1,7 +1,7 @@
 //! Text to graph.
 
-use super::{data, lex::Cursor, ron_options};
-use crate::{Fact, Graph, GraphError, Node, TensorType, ValueId, verify::compatible};
+use super::{data, lex::Cursor};
+use crate::{Fact, Graph, GraphError, Node, TensorType, ValueId, notation, verify::compatible};
 use alloc::{
     collections::BTreeMap,
     format,
@@ -221,9 +221,7 @@ impl<'a> Parser<'a> {
             op_len = start.len() - self.cursor.rest().len();
         }
         let text = start.get(..op_len).unwrap_or(word);
-        let op = ron_options()
-            .from_str::<Op>(text)
-            .map_err(|e| self.cursor.error(format!("operator {word}: {}", e.code)))?;
+        let op = notation::from_str::<Op>(text).map_err(|e| self.cursor.error(format!("operator {word}: {e}")))?;
         self.cursor.expect("(")?;
         let mut inputs = Vec::new();
         if !self.cursor.take(")") {
@@ -258,15 +256,11 @@ impl<'a> Parser<'a> {
             let text = self.cursor.group()?;
             let text = &text[1..text.len() - 1];
             let step = match kind {
-                "act" => ron_options().from_str(text).map(EpiOp::Act),
-                "sign" => ron_options().from_str(text).map(|of_zero| EpiOp::Sign { of_zero }),
-                _ => ron_options().from_str(text).map(|(to, scale, zero_point)| EpiOp::Quantize {
-                    to,
-                    scale,
-                    zero_point,
-                }),
+                "act" => notation::from_str(text).map(EpiOp::Act),
+                "sign" => notation::from_str(text).map(|of_zero| EpiOp::Sign { of_zero }),
+                _ => notation::from_str(text).map(|(to, scale, zero_point)| EpiOp::Quantize { to, scale, zero_point }),
             };
-            node.epilogue.push(step.map_err(|e| self.cursor.error(format!("{kind}: {}", e.code)))?);
+            node.epilogue.push(step.map_err(|e| self.cursor.error(format!("{kind}: {e}")))?);
             return Ok(());
         }
         if kind == "maxpool" {

@@ -1,6 +1,6 @@
 //! Graph to text.
 
-use super::{data, ron_options};
+use super::data;
 use crate::{Graph, Node, NodeId, TensorType, ValueId};
 use alloc::{
     format,
@@ -11,6 +11,7 @@ use alloc::{
 };
 use core::fmt::{self, Write};
 use paring_core::{Tensor, op::EpiOp};
+use ron::{Options, extensions::Extensions};
 use serde::Serialize;
 
 impl Graph {
@@ -167,7 +168,9 @@ fn ron_text<T: Serialize>(value: &T) -> Result<String, fmt::Error> {
         .compact_structs(true)
         .compact_arrays(true)
         .compact_maps(true);
-    ron_options().to_string_pretty(value, style).map_err(|_| fmt::Error)
+    // `Conv(stride: [1, 1])` rather than `Conv((stride: [1, 1]))`.
+    let short = Extensions::UNWRAP_VARIANT_NEWTYPES | Extensions::IMPLICIT_SOME;
+    Options::default().with_default_extension(short).to_string_pretty(value, style).map_err(|_| fmt::Error)
 }
 
 /// The type, quantisation included.
