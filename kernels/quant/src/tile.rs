@@ -2,7 +2,7 @@
 
 use crate::finish::{Finish, Place};
 use paring_kernel::Isa;
-use paring_simd::{LANES, PairBytes, Simd};
+use paring_simd::{LANES, PairBytes, Simd, Task};
 
 /// Inputs of a tile: bytes as products take them, and weights of bytes.
 pub const STRAIGHT: u8 = 0;
@@ -53,22 +53,41 @@ const fn most<S: Simd>(vectors: usize) -> usize {
 
 /// Computes pixels that begin at `x` and are stored at `y`, bytes from the output's first element.
 ///
+/// A function of its own, compiled once for all who multiply: a call is nothing beside a panel's worth of work.
+///
 /// # Safety
 /// Every pixel must be readable at all offsets, and its columns in the output be this task's alone.
-#[inline(always)]
+#[inline(never)]
 pub unsafe fn pixels<S: Simd, const NV: usize, const KIND: u8>(s: S, panel: &Panel<'_>, x: &[*const u8], y: &[usize]) {
-    let mut at = 0;
-    macro_rules! tiles {
-        ($($n:literal)*) => {$(
-            // Few sizes, as each is a loop of its own.
-            while ($n == most::<S>(NV) || $n < most::<S>(NV) && ($n < 5 || S::WIDE)) && x.len() - at >= $n {
-                // SAFETY: the caller's promise.
-                unsafe { tile::<S, $n, NV, KIND>(s, panel, &x[at..at + $n], &y[at..at + $n]) };
-                at += $n;
-            }
-        )*};
+    s.vectorize(Pixels::<NV, KIND> { panel, x, y });
+}
+
+/// The body of [`pixels`].
+struct Pixels<'a, const NV: usize, const KIND: u8> {
+    panel: &'a Panel<'a>,
+    x: &'a [*const u8],
+    y: &'a [usize],
+}
+
+impl<const NV: usize, const KIND: u8> Task for Pixels<'_, NV, KIND> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call<S: Simd>(self, s: S) {
+        let Pixels { panel, x, y } = self;
+        let mut at = 0;
+        macro_rules! tiles {
+            ($($n:literal)*) => {$(
+                // Few sizes, as each is a loop of its own.
+                while ($n == most::<S>(NV) || $n < most::<S>(NV) && ($n < 5 || S::WIDE)) && x.len() - at >= $n {
+                    // SAFETY: the promise of the caller of `pixels`.
+                    unsafe { tile::<S, $n, NV, KIND>(s, panel, &x[at..at + $n], &y[at..at + $n]) };
+                    at += $n;
+                }
+            )*};
+        }
+        tiles!(12 8 6 4 3 2 1);
     }
-    tiles!(12 8 6 4 3 2 1);
 }
 
 /// # Safety
