@@ -7,7 +7,7 @@ use paring_core::{
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx,
 };
-use paring_quant::family::{Family, streaming};
+use paring_quant::family::{Family, Target, streaming};
 use paring_simd::{LANES, Simd};
 use paring_vector::support::{BLOCKED, Planes, split};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn kind(p: &Problem) -> Result<(&Operand, Kind), Reject> {
 }
 
 impl Family for Convert {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let (x, kind) = kind(p)?;
         let moves = [(Layout::Plain, Layout::Signs), (Layout::Signs, Layout::Plain)];
         let numbers = [(Layout::Plain, Layout::Plain), (Layout::Signs, BLOCKED), (Layout::Signs, Layout::Plain)];
@@ -60,9 +60,9 @@ impl Family for Convert {
         if out.is_empty() { Err("signs without channels lie in one way only".into()) } else { Ok(()) }
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let each = if o.outputs.first() == Some(&BLOCKED) { 0.2 } else { 0.8 };
-        streaming::<S>(p, o, m, each * p.output(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, each * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(_: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

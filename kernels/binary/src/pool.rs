@@ -7,7 +7,7 @@ use paring_core::{
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx,
 };
-use paring_quant::family::{Family, streaming};
+use paring_quant::family::{Family, Target, streaming};
 use paring_simd::Simd;
 use paring_vector::{
     support::{Planes, split},
@@ -57,7 +57,7 @@ fn windows(p: &Problem) -> Result<(&Operand, Grid), Reject> {
 }
 
 impl Family for MaxPool {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         windows(p)?;
         out.push(Offer {
             inputs: vec![Some(Layout::Signs)],
@@ -68,12 +68,12 @@ impl Family for MaxPool {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let taps = match &p.op {
             Op::Pool(a) => a.kernel.iter().product::<usize>() as f64,
             _ => 1.0,
         };
-        streaming::<S>(p, o, m, 0.25 * taps * p.output(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, 0.25 * taps * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(_: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

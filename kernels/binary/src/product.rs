@@ -7,7 +7,7 @@ use crate::{
 use core::marker::PhantomData;
 use paring_dense::{conv::Halo, epilogue};
 use paring_kernel::{Cost, KernelError, Machine, Offer, Operand, Packed, Prepared, Problem, Reject, Scratch};
-use paring_quant::family::Family;
+use paring_quant::family::{Family, Target};
 use paring_simd::Simd;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub struct Product<M>(PhantomData<M>);
 
 impl<M: Method> Family for Product<M> {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p)?;
         let (input, output) = plan.layouts();
         out.push(Offer {
@@ -27,7 +27,7 @@ impl<M: Method> Family for Product<M> {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let outputs = p.output(0).map_or(0, Operand::len) as f64;
         let pixels = p.output(0).map_or(0, |y| y.len() / y.shape.get(1).copied().unwrap_or(1).max(1)) as f64;
         // A bit of packed weights is a multiply-add of every pixel.
@@ -36,7 +36,7 @@ impl<M: Method> Family for Product<M> {
         let residuals: f64 =
             p.inputs.iter().skip(2).flatten().filter(|i| i.constant.is_none()).map(|i| bytes(Some(i))).sum();
         let moved = bytes(p.output(0)) + residuals;
-        let ns = macs / M::rate(S::ISA, m)
+        let ns = macs / M::rate(target.isa, m)
             + M::FINISH * outputs
             + m.weights(o.packed_bytes, 1)
             + moved / (2.0 * m.l3_bandwidth)

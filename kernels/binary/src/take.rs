@@ -9,7 +9,7 @@ use paring_core::{
 use paring_kernel::{
     Cost, KernelError, Machine, NumericClass, Offer, Operand, Packed, Prepared, Problem, Reject, RunCx,
 };
-use paring_quant::family::{Family, streaming};
+use paring_quant::family::{Family, Target, streaming};
 use paring_simd::{LANES, Simd, Task};
 use paring_vector::{
     batch_norm,
@@ -34,7 +34,7 @@ fn operand(p: &Problem) -> Result<(&Operand, i8), Reject> {
 }
 
 impl Family for Take {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let rank = operand(p)?.0.shape.len();
         let packed = [(BLOCKED, Layout::Signs), (Layout::Plain, Layout::Signs)];
         let plain = [(Layout::Plain, Layout::Plain)];
@@ -48,14 +48,14 @@ impl Family for Take {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         // Measured: what an element takes, in nanoseconds.
         let each = match (o.inputs.first().copied().flatten(), o.outputs.first()) {
             (Some(Layout::Plain), Some(Layout::Plain)) => 0.5,
             (Some(Layout::Plain), _) => 0.6,
             _ => 0.23,
         };
-        streaming::<S>(p, o, m, each * p.output(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, each * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -103,7 +103,7 @@ impl<S: Simd> Kernel for Dense<S> {
         let Ok(e) = Extent::of(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let macs = e.rows as f64 * (o.packed_bytes / size_of::<f32>()) as f64;
         let operands = (e.rows * (e.depth + e.columns) * size_of::<f32>()) as f64;
-        let compute = macs / (0.9 * stamp::rate::<S>(m));
+        let compute = macs / (0.9 * stamp::rate(S::ISA, m));
         let stream = m.weights(o.packed_bytes, 1);
         Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: operands + o.packed_bytes as f64 }
     }

@@ -80,7 +80,7 @@ impl<S: Simd> Kernel for DenseHalf<S> {
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let weights = (o.packed_bytes / size_of::<f16>()) as f64;
         // Conversions take as long as the products.
-        let compute = weights / (0.45 * stamp::rate::<S>(m));
+        let compute = weights / (0.45 * stamp::rate(S::ISA, m));
         let stream = m.weights(o.packed_bytes, 1);
         let bytes = p.input(0).map_or(0, |x| x.len() * size_of::<f32>()) + o.packed_bytes;
         Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: bytes as f64 }

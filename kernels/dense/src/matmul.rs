@@ -134,7 +134,7 @@ impl<S: Simd> Kernel for MatMul<S> {
             .into_iter()
             .map(|o| o.and_then(|o| o.bytes(Layout::Plain)).unwrap_or(0))
             .sum();
-        let compute = e.macs() / (0.85 * stamp::rate::<S>(m));
+        let compute = e.macs() / (0.85 * stamp::rate(S::ISA, m));
         Cost { ns: compute + bytes as f64 / m.bandwidth(bytes) + 200.0, bytes: bytes as f64 }
     }
 

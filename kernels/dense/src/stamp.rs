@@ -28,9 +28,9 @@ pub fn token<S: Simd>() -> Result<S, KernelError> {
     S::detect().ok_or_else(|| KernelError::Problem(format!("this machine has no {}", S::ISA)))
 }
 
-/// Multiply-adds per nanosecond at best with the instructions of `S`.
-pub fn rate<S: Simd>(m: &Machine) -> f64 {
-    match S::ISA {
+/// Multiply-adds per nanosecond at best with these instructions.
+pub fn rate(isa: Isa, m: &Machine) -> f64 {
+    match isa {
         // Measured where their halves take turns: 3 % less than with vectors of eight.
         Isa::Avx512 => 0.97 * m.gmacs,
         // No fused multiply-add, and two vectors of four for each of eight.
@@ -40,8 +40,8 @@ pub fn rate<S: Simd>(m: &Machine) -> f64 {
 }
 
 /// Nanoseconds of a cycle: vectors of eight make sixteen multiply-adds in it at best.
-pub fn cycle<S: Simd>(m: &Machine) -> f64 {
-    16.0 / rate::<S>(m).min(m.vector_gmacs)
+pub fn cycle(isa: Isa, m: &Machine) -> f64 {
+    16.0 / rate(isa, m).min(m.vector_gmacs)
 }
 
 /// The elements of the constant `f32` input `i`, not copied where they are aligned.

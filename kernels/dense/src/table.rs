@@ -151,7 +151,7 @@ impl<S: Simd> Kernel for DenseTable<S> {
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
         let Ok(e) = Extent::of(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        let compute = (e.depth * e.columns) as f64 / (0.2 * stamp::rate::<S>(m)) + 5.0 * e.columns as f64;
+        let compute = (e.depth * e.columns) as f64 / (0.2 * stamp::rate(S::ISA, m)) + 5.0 * e.columns as f64;
         let stream = m.weights(o.packed_bytes, 1);
         let bytes = e.depth * size_of::<f32>() + o.packed_bytes;
         Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: bytes as f64 }

@@ -54,7 +54,7 @@ impl<S: Simd> Kernel for Unpacked<S> {
         let Ok(e) = extent(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let weights = e.depth.saturating_mul(e.columns).saturating_mul(size_of::<f32>());
         // A load for each multiply-add, and a sum across lanes for each output.
-        let compute = 2.0 * weights as f64 / 4.0 / stamp::rate::<S>(m) + 2.0 * e.columns as f64;
+        let compute = 2.0 * weights as f64 / 4.0 / stamp::rate(S::ISA, m) + 2.0 * e.columns as f64;
         let stream = m.weights(weights, 1);
         Cost { ns: compute.max(stream) + 200.0, bytes: weights as f64 }
     }

@@ -1,7 +1,7 @@
 //! Functions of two numbers, of which at least one is made of bytes.
 
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     lanes::{Eights, Kind},
 };
 use paring_core::{
@@ -73,7 +73,7 @@ fn spread(x: &[usize], y: &[usize]) -> Result<Spread, Reject> {
 }
 
 impl Family for Binary {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p)?;
         let rank = p.output(0).map_or(0, |y| y.shape.len());
         for layout in [BLOCKED, Layout::Plain] {
@@ -90,8 +90,8 @@ impl Family for Binary {
         if out.is_empty() { Err("no layout fits".into()) } else { Ok(()) }
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        streaming::<S>(p, o, m, 0.25 * p.output(0).map_or(0, Operand::len) as f64)
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
+        streaming(p, o, target, m, 0.25 * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

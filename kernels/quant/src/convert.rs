@@ -1,7 +1,7 @@
 //! Numbers to bytes, bytes to others, and bytes to numbers.
 
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     lanes::{Eights, Kind},
     operand::Bytes,
 };
@@ -46,7 +46,7 @@ fn kinds(p: &Problem) -> Result<(Kind, Kind), Reject> {
 }
 
 impl Family for Convert {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let (from, to) = kinds(p)?;
         let shape = p.input(0).map(|x| &x.shape).filter(|x| p.output(0).is_some_and(|y| y.shape == **x));
         let rank = shape.ok_or("the shapes differ")?.len();
@@ -78,12 +78,12 @@ impl Family for Convert {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         // Measured: what an element takes, in nanoseconds; the quotient of quantising takes its share.
         let turned = o.inputs.first().copied().flatten() != o.outputs.first().copied();
         let quantises = matches!(kinds(p), Ok((_, Kind::Bytes(_)))) && !p.epilogue.is_empty();
         let each = 0.1 + if turned { 0.2 } else { 0.0 } + if quantises { 0.07 } else { 0.0 };
-        streaming::<S>(p, o, m, each * p.output(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, each * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

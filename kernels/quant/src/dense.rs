@@ -1,7 +1,7 @@
 //! Products of bytes with a constant matrix.
 
 use crate::{
-    family::{Family, rate},
+    family::{Family, Target, rate},
     finish,
     late::{Late, operands},
     operand::{Bytes, Channels, integer},
@@ -108,8 +108,8 @@ impl Plan {
 }
 
 impl Family for Dense {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let (plan, room) = (Plan::of(p)?, Room::of::<S>());
+    fn offers(p: &Problem, target: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        let (plan, room) = (Plan::of(p)?, Room::of(target));
         let bytes = plan.packed_bytes(p, room).ok_or("the matrix is not constant")?;
         let order = if plan.extent.transposed { "nk" } else { "kn" };
         let offer = finish::offer(p, Layout::Plain);
@@ -124,9 +124,9 @@ impl Family for Dense {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let rows = p.input(0).map_or(0, |x| x.len() / x.shape.last().copied().unwrap_or(1).max(1)) as f64;
-        let compute = rows * o.packed_bytes as f64 / (0.9 * rate::<S>(m));
+        let compute = rows * o.packed_bytes as f64 / (0.9 * rate(target, m));
         let stream = m.weights(o.packed_bytes, 1);
         Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes: o.packed_bytes as f64 }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     convert::straight,
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     lanes::{Eights, Kind},
     operand::Bytes,
 };
@@ -25,7 +25,7 @@ const STRETCH: usize = 1 << 13;
 type Range = [f32; 2];
 
 impl Family for DynamicQuantize {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let x = p.input(0).filter(|x| x.dtype == DType::F32).ok_or("only f32")?;
         if p.output(0).is_some_and(|y| y.dtype != DType::U8 || y.shape != x.shape) {
             return Err("the output is not the input in u8".into());
@@ -44,9 +44,9 @@ impl Family for DynamicQuantize {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         // Estimated: what an element takes to become a byte (measured for conversions), and a little to find the range.
-        streaming::<S>(p, o, m, 0.22 * p.input(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, 0.22 * p.input(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -7,13 +7,29 @@ use paring_simd::Simd;
 use paring_vector::support::bytes_moved;
 use std::{marker::PhantomData, sync::Arc};
 
+/// What offers and estimates ask of an instruction set. A value: code that only plans is there once, not for every token.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name.
+    pub isa: Isa,
+    /// [`paring_simd::Bytes::ANY_WEIGHTS`].
+    pub any_weights: bool,
+}
+
+impl Target {
+    /// That of a token.
+    fn of<S: Simd>() -> Target {
+        Target { isa: S::ISA, any_weights: S::ANY_WEIGHTS }
+    }
+}
+
 /// One kernel, whatever the instruction set.
 pub trait Family: 'static {
     /// See [`Kernel::offers`].
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject>;
+    fn offers(p: &Problem, target: Target, out: &mut Vec<Offer>) -> Result<(), Reject>;
 
     /// See [`Kernel::cost`].
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost;
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost;
 
     /// See [`Kernel::pack`].
     fn pack(_p: &Problem, _o: &Offer) -> Result<Packed, KernelError> {
@@ -42,23 +58,12 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
     }
 
     fn offers(&self, p: &Problem, m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        // Beside what its descriptor names.
-        if !m.isa.has(S::ISA) {
-            return Err(format!("needs {} as well", S::ISA).into());
-        }
-        if p.outputs
-            .iter()
-            .chain(p.inputs.first())
-            .flatten()
-            .any(|o| o.is_empty() || o.len() > isize::MAX as usize / 64)
-        {
-            return Err("an operand is empty or exceeds the address space".into());
-        }
-        F::offers::<S>(p, out)
+        check(S::ISA, p, m)?;
+        F::offers(p, Target::of::<S>(), out)
     }
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        F::cost::<S>(p, o, m)
+        F::cost(p, o, Target::of::<S>(), m)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
@@ -71,6 +76,19 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
     }
 }
 
+/// Refuses what no family can serve with these instructions on this machine.
+fn check(isa: Isa, p: &Problem, m: &Machine) -> Result<(), Reject> {
+    // Beside what its descriptor names.
+    if !m.isa.has(isa) {
+        return Err(format!("needs {isa} as well").into());
+    }
+    let mut operands = p.outputs.iter().chain(p.inputs.first()).flatten();
+    match operands.any(|o| o.is_empty() || o.len() > isize::MAX as usize / 64) {
+        true => Err("an operand is empty or exceeds the address space".into()),
+        false => Ok(()),
+    }
+}
+
 /// Multiply-adds of bytes in a nanosecond at best, where neighbouring products are added in sixteen bits.
 pub fn pair_rate(m: &Machine) -> f64 {
     // Measured: `vpmaddubsw`, `vpmaddwd` and `vpaddd` for 32 of them take a little more than a cycle, in which there are
@@ -79,8 +97,8 @@ pub fn pair_rate(m: &Machine) -> f64 {
 }
 
 /// Multiply-adds of bytes in a nanosecond at best.
-pub fn rate<S: Simd>(m: &Machine) -> f64 {
-    match S::ISA {
+pub fn rate(target: Target, m: &Machine) -> f64 {
+    match target.isa {
         // Code multiplies one by one.
         Isa::Portable => m.gmacs.min(3.0),
         // As many `vpdpbusd` in a cycle as multiply-adds of `f32`, of four products each, less a tenth.
@@ -94,9 +112,9 @@ pub fn rate<S: Simd>(m: &Machine) -> f64 {
 }
 
 /// Multiply-adds of words in a nanosecond at best.
-pub fn word_rate<S: Simd>(m: &Machine) -> f64 {
+pub fn word_rate(target: Target, m: &Machine) -> f64 {
     // Measured: `vpmaddwd` and `vpaddd` share ports.
-    match S::ISA {
+    match target.isa {
         Isa::Portable => m.gmacs.min(12.0),
         Isa::Neon | Isa::DotProd | Isa::I8mm => 0.9 * m.gmacs,
         _ => 1.5 * m.vector_gmacs,
@@ -104,8 +122,8 @@ pub fn word_rate<S: Simd>(m: &Machine) -> f64 {
 }
 
 /// What moving the operands takes, where arithmetic takes `ns` with AVX2.
-pub fn streaming<S: Simd>(p: &Problem, o: &Offer, m: &Machine, ns: f64) -> Cost {
+pub fn streaming(p: &Problem, o: &Offer, target: Target, m: &Machine, ns: f64) -> Cost {
     let bytes = bytes_moved(p, o);
-    let slower = if S::ISA == Isa::Portable { 4.0 } else { 1.0 };
+    let slower = if target.isa == Isa::Portable { 4.0 } else { 1.0 };
     Cost { ns: 300.0 + (bytes as f64 / m.bandwidth(bytes)).max(ns * slower), bytes: bytes as f64 }
 }

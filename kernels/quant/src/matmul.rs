@@ -4,7 +4,7 @@
 //! sums of their products need no correction then, and are exact on every instruction set.
 
 use crate::{
-    family::{Family, word_rate},
+    family::{Family, Target, word_rate},
     finish::{self, Epilogue, Finish, Place},
     operand::{Bytes, integer},
     product::BLOCK,
@@ -102,7 +102,7 @@ struct Work {
 }
 
 impl Family for MatMul {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let words = Plan::of(p)?.words().and_then(|[a, b]| a.checked_add(b)?.checked_mul(size_of::<i16>()));
         let shared = words.filter(|&n| n <= isize::MAX as usize / 2).ok_or("the operands exceed the address space")?;
         let mut offer = finish::offer(p, Layout::Plain);
@@ -111,7 +111,7 @@ impl Family for MatMul {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let Ok(plan) = Plan::of(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let e = &plan.extent;
         let macs = (e.batches.len() * e.rows) as f64 * (plan.depth() * plan.width()) as f64;
@@ -119,7 +119,7 @@ impl Family for MatMul {
         // What it takes to make words of bytes, and results of sums, in nanoseconds of AVX2.
         let ends = 0.1 * len(p.input(0)) + 0.3 * len(p.input(1)) + 0.15 * len(p.output(0));
         let bytes = o.scratch.shared as f64 + len(p.input(0)) + len(p.input(1)) + len(p.output(0));
-        Cost { ns: macs / (0.85 * word_rate::<S>(m)) + ends + 500.0, bytes }
+        Cost { ns: macs / (0.85 * word_rate(target, m)) + ends + 500.0, bytes }
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -4,7 +4,7 @@
 //! made a number as often as rows of windows see it, rather than as often as windows do. Sums are exact.
 
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     finish::{self, Epilogue, Finish, Place},
     operand::Bytes,
 };
@@ -72,21 +72,21 @@ impl Plan {
 }
 
 impl Family for MeanPool {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let bytes = Plan::of(p)?.scratch().and_then(|n| n.checked_mul(size_of::<f32>())).filter(|&n| n <= 64 << 20);
         let per_worker = bytes.ok_or("a row is too long")?.next_multiple_of(64);
         out.push(Offer { scratch: Scratch { shared: 0, per_worker }, ..finish::offer(p, BLOCKED) });
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let (down, across, stride) = attrs(p).map_or((1, 1, 1), |a| {
             let last = |v: &[usize]| v.last().copied().unwrap_or(1);
             (a.kernel.iter().rev().nth(1).copied().unwrap_or(1), last(&a.kernel), last(&a.stride))
         });
         // Measured for windows of 3 x 3 at stride 1; the shares of its parts are estimated.
         let each = 0.4 + 0.04 * across as f64 + stride as f64 * (0.03 + 0.04 * down as f64);
-        streaming::<S>(p, o, m, each * p.output(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, each * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -1,7 +1,7 @@
 //! Pooling of bytes.
 
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     finish::{self, Epilogue, Place},
     operand::Bytes,
 };
@@ -33,7 +33,7 @@ fn max_pool(p: &Problem) -> Result<(&Operand, &Operand, Grid), Reject> {
 }
 
 impl Family for MaxPool {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let (_, _, grid) = max_pool(p)?;
         let exact = NumericClass::Exact;
         let per_worker = (2 * LANES).checked_mul(grid.input[1]).ok_or("a row is too large")?;
@@ -47,7 +47,7 @@ impl Family for MaxPool {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let (Op::Pool(a), Ok((_, y, grid))) = (&p.op, max_pool(p)) else {
             return Cost { ns: f64::INFINITY, bytes: f64::INFINITY };
         };
@@ -55,7 +55,7 @@ impl Family for MaxPool {
         let taps = a.kernel.iter().sum::<usize>() as f64;
         let stride = grid.input[1] as f64 / grid.output[1].max(1) as f64;
         let rows = y.len() as f64 / (LANES * grid.output[1].max(1)) as f64;
-        streaming::<S>(p, o, m, 40.0 * rows + (0.06 + 0.02 * taps * stride) * y.len() as f64)
+        streaming(p, o, target, m, 40.0 * rows + (0.06 + 0.02 * taps * stride) * y.len() as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
@@ -194,14 +194,14 @@ fn global_mean(p: &Problem) -> Result<(Bytes, Planes), Reject> {
 }
 
 impl Family for GlobalMean {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         global_mean(p)?;
         out.push(finish::offer(p, BLOCKED));
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        streaming::<S>(p, o, m, 0.06 * p.input(0).map_or(0, Operand::len) as f64)
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
+        streaming(p, o, target, m, 0.06 * p.input(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -4,7 +4,7 @@
 //! columns of that are mixed.
 
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     finish::{self, Epilogue, Finish, Place},
     operand::Bytes,
 };
@@ -50,7 +50,7 @@ impl Plan {
 }
 
 impl Family for Resize {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p)?;
         let bytes = plan.scratch().and_then(|n| n.checked_mul(size_of::<f32>())).filter(|&n| n <= 64 << 20);
         let per_worker = bytes.ok_or("a row is too long")?.next_multiple_of(64);
@@ -59,10 +59,10 @@ impl Family for Resize {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         // Measured: most of what is not copied goes into making bytes of numbers again.
         let each = if o.numerics == NumericClass::Exact { 0.08 } else { 0.65 };
-        streaming::<S>(p, o, m, each * p.output(0).map_or(0, Operand::len) as f64)
+        streaming(p, o, target, m, each * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

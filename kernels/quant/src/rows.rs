@@ -6,10 +6,10 @@
 //! zero point, whose range is wider than a byte. Rows of nothing but zeros are left out. Instructions that add products
 //! in 32 bits need more rows for the latter alone: see [`Room`].
 
+use crate::family::Target;
 use core::ops::Range;
 use paring_core::{AlignedBuf, AllocError};
 use paring_kernel::Offer;
-use paring_simd::Bytes;
 
 /// Inputs that a row multiplies.
 pub const QUAD: usize = 4;
@@ -24,9 +24,9 @@ pub enum Room {
 }
 
 impl Room {
-    /// What [`Bytes::dot`] asks for.
-    pub fn of<S: Bytes>() -> Room {
-        if S::ANY_WEIGHTS { Room::Any } else { Room::Pairs }
+    /// What [`paring_simd::Bytes::dot`] asks for.
+    pub fn of(target: Target) -> Room {
+        if target.any_weights { Room::Any } else { Room::Pairs }
     }
 
     /// That of an offer whose variant it is.

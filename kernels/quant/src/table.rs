@@ -1,7 +1,7 @@
 //! Functions of one byte, by a table of all their values.
 
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     lanes::Eights,
     operand::Bytes,
 };
@@ -41,7 +41,7 @@ fn table(p: &Problem) -> Result<Vec<u8>, KernelError> {
 }
 
 impl Family for Table {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let (x, y) = operands(p)?;
         if x.shape != y.shape {
             return Err("the shapes differ".into());
@@ -60,8 +60,8 @@ impl Family for Table {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        streaming::<S>(p, o, m, 0.35 * p.output(0).map_or(0, Operand::len) as f64)
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
+        streaming(p, o, target, m, 0.35 * p.output(0).map_or(0, Operand::len) as f64)
     }
 
     fn prepare<S: Simd>(_: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {

@@ -2,7 +2,8 @@
 
 use paring_core::{DType, Layout, numel};
 use paring_kernel::{
-    Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Parallel, Prepared, Problem, Reject,
+    Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Parallel, Prepared,
+    Problem, Reject,
 };
 use paring_simd::{LANES, Simd};
 use std::{marker::PhantomData, ops::Range, sync::Arc};
@@ -41,27 +42,11 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
     }
 
     fn offers(&self, p: &Problem, _: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let overflows = |o: &paring_kernel::Operand| o.bytes(Layout::Plain).is_none();
-        if p.inputs.iter().chain(&p.outputs).flatten().any(overflows) {
-            return Err("an operand exceeds the address space".into());
-        }
-        if p.outputs.iter().chain(p.inputs.first()).flatten().any(|o| o.is_empty()) {
-            return Err("an operand has no elements".into());
-        }
-        let first = out.len();
-        F::offers(p, out)?;
-        for o in &mut out[first..] {
-            o.numerics = o.numerics.min(self.descriptor.numerics);
-        }
-        if out.len() == first { Err("no layout fits".into()) } else { Ok(()) }
+        offers(F::offers, self.descriptor.numerics, p, out)
     }
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        let bytes = bytes_moved(p, o) as f64;
-        let moving = bytes / m.bandwidth(bytes as usize);
-        // Portable code has half the lanes, no fused multiply-add, and conversions that are not vector instructions.
-        let (slower, spread) = if S::ISA == Isa::Portable { (2.5, 1.1) } else { (1.0, 1.0) };
-        Cost { ns: 300.0 + (moving * spread).max(F::work(p, o) * slower), bytes }
+        cost(F::work(p, o), S::ISA, p, o, m)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
@@ -72,6 +57,37 @@ impl<F: Family, S: Simd> Kernel for Entry<F, S> {
         let s = S::detect().ok_or_else(|| KernelError::Problem(format!("this machine lacks {}", S::ISA)))?;
         F::prepare(s, p, o, packed)
     }
+}
+
+/// [`Kernel::offers`] of a family whose own are `of`, of that class at most.
+fn offers(
+    of: fn(&Problem, &mut Vec<Offer>) -> Result<(), Reject>,
+    numerics: NumericClass,
+    p: &Problem,
+    out: &mut Vec<Offer>,
+) -> Result<(), Reject> {
+    let overflows = |o: &paring_kernel::Operand| o.bytes(Layout::Plain).is_none();
+    if p.inputs.iter().chain(&p.outputs).flatten().any(overflows) {
+        return Err("an operand exceeds the address space".into());
+    }
+    if p.outputs.iter().chain(p.inputs.first()).flatten().any(|o| o.is_empty()) {
+        return Err("an operand has no elements".into());
+    }
+    let first = out.len();
+    of(p, out)?;
+    for o in &mut out[first..] {
+        o.numerics = o.numerics.min(numerics);
+    }
+    if out.len() == first { Err("no layout fits".into()) } else { Ok(()) }
+}
+
+/// [`Kernel::cost`] of a family whose arithmetic takes `work`.
+fn cost(work: f64, isa: Isa, p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    let bytes = bytes_moved(p, o) as f64;
+    let moving = bytes / m.bandwidth(bytes as usize);
+    // Portable code has half the lanes, no fused multiply-add, and conversions that are not vector instructions.
+    let (slower, spread) = if isa == Isa::Portable { (2.5, 1.1) } else { (1.0, 1.0) };
+    Cost { ns: 300.0 + (moving * spread).max(work * slower), bytes }
 }
 
 /// Bytes of all operands that are touched while running.

@@ -83,7 +83,7 @@ pub(super) fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
     let residual = output * epilogue::residuals(p, o.fused).count() as f64;
     let weights = o.packed_bytes as f64;
 
-    let rate = stamp::rate::<S>(m);
+    let rate = stamp::rate(S::ISA, m);
     // Measured: the share of the peak that the inner loop reaches, less where the input is read across pages.
     let eta = match (walk, lanes) {
         (lower::Walk::Blocks, _) => 0.93,

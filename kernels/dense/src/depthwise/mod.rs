@@ -81,7 +81,7 @@ impl<S: Simd> Kernel for Depthwise<S> {
             _ => 0.35,
         };
         let gather = if e.source.is_some() { input * 0.5 } else { 0.0 };
-        let compute = macs / (stamp::rate::<S>(m) * eta) + 4.0 * rows as f64 + gather;
+        let compute = macs / (stamp::rate(S::ISA, m) * eta) + 4.0 * rows as f64 + gather;
         let bytes = input + output + residual;
         let stream = bytes / m.bandwidth(bytes as usize);
         Cost { ns: compute.max(stream) + 0.1 * compute.min(stream) + 200.0, bytes }

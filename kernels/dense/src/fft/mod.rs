@@ -82,7 +82,7 @@ impl<S: Simd> Kernel for FftConv<S> {
         let block = (plan.grid.scratch() * size_of::<f32>()) as f64;
         let spilt = 5.0 * ((block / m.l2 as f64 - 4.0) / 10.0).clamp(0.0, 1.0);
         let spilt = spilt * block * plan.grid.blocks() as f64;
-        tiled::cost(p, o, m, &plan.grid, Rates::of::<S>(m), tiling.cycles, 40.0, spilt)
+        tiled::cost(p, o, m, &plan.grid, Rates::of(S::ISA, m), tiling.cycles, 40.0, spilt)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {

@@ -69,13 +69,13 @@ impl<S: Simd> Kernel for Im2col<S> {
 
     fn cost(&self, p: &Problem, _o: &Offer, m: &Machine) -> Cost {
         let Ok(e) = patches(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        let rate = stamp::rate::<S>(m);
+        let rate = stamp::rate(S::ISA, m);
         // A panel is made for each group of each sample.
         let panels = (e.samples * e.groups * e.pixels().div_ceil(PANEL)) as f64;
         let elements = panels * e.panel() as f64;
         let compute = elements * (e.outputs / e.groups) as f64 / (0.85 * rate);
         // Measured: an element takes three cycles, and finding the places of a tap, which all channels share, 25 for each.
-        let gather = elements * (3.0 + 25.0 * e.taps as f64 / e.sum() as f64) * stamp::cycle::<S>(m);
+        let gather = elements * (3.0 + 25.0 * e.taps as f64 / e.sum() as f64) * stamp::cycle(S::ISA, m);
         let bytes = |i: usize| p.input(i).and_then(|x| x.bytes(Layout::Plain)).unwrap_or(0) as f64;
         let weights = m.weights(bytes(1) as usize, e.pixels().div_ceil(PANEL));
         let moved = bytes(0) + bytes(1) + (e.samples * e.outputs * e.pixels() * size_of::<f32>()) as f64;

@@ -2,8 +2,8 @@
 
 use super::{BLOCKED, Grid};
 use crate::{epilogue, stamp};
-use paring_kernel::{Cost, Machine, Offer, Operand, Problem};
-use paring_simd::{LANES, Simd};
+use paring_kernel::{Cost, Isa, Machine, Offer, Operand, Problem};
+use paring_simd::LANES;
 
 /// What instructions can do.
 #[derive(Clone, Copy)]
@@ -16,8 +16,8 @@ pub struct Rates {
 
 impl Rates {
     /// Those of `f32`.
-    pub fn of<S: Simd>(m: &Machine) -> Rates {
-        Rates { macs: stamp::rate::<S>(m), cycle: stamp::cycle::<S>(m) }
+    pub fn of(isa: Isa, m: &Machine) -> Rates {
+        Rates { macs: stamp::rate(isa, m), cycle: stamp::cycle(isa, m) }
     }
 }
 

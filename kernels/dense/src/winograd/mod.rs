@@ -17,11 +17,13 @@ use crate::{
 use core::marker::PhantomData;
 use engine::Engine;
 use paring_core::AlignedBuf;
-use paring_kernel::{Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject};
+use paring_kernel::{
+    Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject,
+};
 use paring_simd::Simd;
 use plan::{Axes, Plan};
 use scheme::{F2x3, F2x5, F4x3, F4x5, F4x7, F6x3, Scheme};
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// Winograd convolution by one scheme, of square windows or of windows of one row or column.
 pub struct Winograd<S, F, const N: usize, const M: usize, const SQUARE: bool> {
@@ -63,43 +65,16 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
     }
 
     fn offers(&self, p: &Problem, _m: &Machine, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        for (variant, shared) in stages::VARIANTS.into_iter().enumerate() {
-            let plan = Plan::new(p, N, M, SQUARE, shared)?;
-            if !shared && !stages::is_divisible(&plan.grid) {
-                continue;
-            }
-            if plan.grid.pools && !epilogue::pools(p, plan.grid.outputs) {
-                return Err(Reject::because("pools only after biases, ReLU and clamping"));
-            }
-            let offer = tiled::offer(p, &plan.grid);
-            out.push(Offer {
-                scratch: stages::scratch(shared, plan.grid.scratch() * size_of::<f32>()),
-                packed_format: packed_format::<F, N, M>(&plan).into(),
-                variant: variant as u32,
-                fused: offer.fused + usize::from(plan.grid.pools),
-                ..offer
-            });
-        }
-        Ok(())
+        Self::TILES.offers(p, F::NAME, out)
     }
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        let Ok(plan) = chosen::<N, M, SQUARE>(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        // A line takes one of the transforms that a square takes along both axes, and, measured, some 40 cycles besides.
-        let cycles = |square: f64| if SQUARE { square } else { square * 0.5 / N as f64 + 40.0 };
-        let cycles = (cycles(F::CYCLES.0), cycles(F::CYCLES.1));
-        let spilt = stages::spilt(&plan.grid, plan.grid.scratch() * size_of::<f32>(), m);
-        tiled::cost(p, o, m, &plan.grid, Rates::of::<S>(m), cycles, 0.0, spilt)
+        Self::TILES.cost(p, o, F::CYCLES, S::ISA, m)
     }
 
     fn pack(&self, p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
-        let plan = chosen::<N, M, SQUARE>(p, o)?;
-        let weights = stamp::weights(p, 1)?;
-        let taps: usize = plan.axes.extent(F::TAPS).iter().product();
-        let grid = &plan.grid;
-        if weights.len() != grid.outputs * grid.inputs * taps || grid.weights() * size_of::<f32>() != o.packed_bytes {
-            return Err(KernelError::Problem("the offer is of another problem".into()));
-        }
+        let plan = Self::TILES.chosen(p, o)?;
+        let weights = plan.weights(p, o, F::TAPS)?;
         let mut data = AlignedBuf::zeroed(o.packed_bytes)?;
         let packed = bytemuck::cast_slice_mut(data.as_mut_slice());
         stamp::token::<S>()?.vectorize(pack::Pack::<F, N, M> {
@@ -112,23 +87,87 @@ impl<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const SQUARE: boo
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let plan = chosen::<N, M, SQUARE>(p, o)?;
-        let Plan { grid, axes, shared } = plan;
+        let Plan { grid, axes, shared } = Self::TILES.chosen(p, o)?;
         let layer = Layer::new(p, o, grid, packed)?;
         let engine: Engine<S, F, N, M> = Engine { s: stamp::token()?, layer, axes, shared, scheme: PhantomData };
         Ok(Box::new(engine))
     }
 }
 
-/// Names what the packed bytes depend on besides the weights.
-fn packed_format<F: Scheme<N, M>, const N: usize, const M: usize>(plan: &Plan) -> String {
-    match plan.axes {
-        Axes::Both => F::NAME.into(),
-        axes => format!("{}-{axes:?}", F::NAME),
+/// What tiles a kernel has. A value: code that only plans is there once, not for every scheme and instruction set.
+#[derive(Clone, Copy)]
+struct Tiles {
+    /// Inputs and outputs of a tile along an axis.
+    extent: [usize; 2],
+    /// Whether along both axes.
+    square: bool,
+}
+
+impl<S, F, const N: usize, const M: usize, const SQUARE: bool> Winograd<S, F, N, M, SQUARE> {
+    const TILES: Tiles = Tiles { extent: [N, M], square: SQUARE };
+}
+
+impl Tiles {
+    fn plan(self, p: &Problem, shared: bool) -> Result<Plan, Reject> {
+        Plan::new(p, self.extent[0], self.extent[1], self.square, shared)
+    }
+
+    /// The plan of an offer that was chosen.
+    fn chosen(self, p: &Problem, o: &Offer) -> Result<Plan, KernelError> {
+        self.plan(p, stages::is_shared(o)?).map_err(|r| KernelError::Problem(r.to_string()))
+    }
+
+    fn offers(self, p: &Problem, scheme: &str, out: &mut Vec<Offer>) -> Result<(), Reject> {
+        for (variant, shared) in stages::VARIANTS.into_iter().enumerate() {
+            let plan = self.plan(p, shared)?;
+            if !shared && !stages::is_divisible(&plan.grid) {
+                continue;
+            }
+            if plan.grid.pools && !epilogue::pools(p, plan.grid.outputs) {
+                return Err(Reject::because("pools only after biases, ReLU and clamping"));
+            }
+            let offer = tiled::offer(p, &plan.grid);
+            out.push(Offer {
+                scratch: stages::scratch(shared, plan.grid.scratch() * size_of::<f32>()),
+                packed_format: plan.packed_format(scheme).into(),
+                variant: variant as u32,
+                fused: offer.fused + usize::from(plan.grid.pools),
+                ..offer
+            });
+        }
+        Ok(())
+    }
+
+    /// `cycles`: those of [`Scheme::CYCLES`].
+    fn cost(self, p: &Problem, o: &Offer, cycles: (f64, f64), isa: Isa, m: &Machine) -> Cost {
+        let Ok(plan) = self.chosen(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
+        // A line takes one of the transforms that a square takes along both axes, and, measured, some 40 cycles besides.
+        let along = |both: f64| if self.square { both } else { both * 0.5 / self.extent[0] as f64 + 40.0 };
+        let spilt = stages::spilt(&plan.grid, plan.grid.scratch() * size_of::<f32>(), m);
+        tiled::cost(p, o, m, &plan.grid, Rates::of(isa, m), (along(cycles.0), along(cycles.1)), 0.0, spilt)
     }
 }
 
-/// The plan of an offer that was chosen.
-fn chosen<const N: usize, const M: usize, const SQUARE: bool>(p: &Problem, o: &Offer) -> Result<Plan, KernelError> {
-    Plan::new(p, N, M, SQUARE, stages::is_shared(o)?).map_err(|r| KernelError::Problem(r.to_string()))
+impl Plan {
+    /// Names what the packed bytes depend on besides the weights.
+    fn packed_format(&self, scheme: &str) -> String {
+        match self.axes {
+            Axes::Both => scheme.into(),
+            axes => format!("{scheme}-{axes:?}"),
+        }
+    }
+
+    /// The weights of an offer, of windows of `taps` along an axis.
+    ///
+    /// # Errors
+    /// [`KernelError::Problem`] where the offer is of another problem.
+    fn weights<'a>(&self, p: &'a Problem, o: &Offer, taps: usize) -> Result<Cow<'a, [f32]>, KernelError> {
+        let (grid, weights) = (&self.grid, stamp::weights(p, 1)?);
+        let window: usize = self.axes.extent(taps).iter().product();
+        let fits = weights.len() == grid.outputs * grid.inputs * window;
+        match fits && grid.weights() * size_of::<f32>() == o.packed_bytes {
+            true => Ok(weights),
+            false => Err(KernelError::Problem("the offer is of another problem".into())),
+        }
+    }
 }

@@ -9,7 +9,7 @@ mod plan;
 mod tiles;
 
 use crate::{
-    family::{Family, pair_rate, rate, word_rate},
+    family::{Family, Target, pair_rate, rate, word_rate},
     finish,
     multiply::Vectors,
 };
@@ -26,7 +26,7 @@ pub use tiles::ConvTiles;
 pub struct Conv;
 
 impl Family for Conv {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, target: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let mut offer = |plan: &Plan, kind: Kind, packed_bytes: usize| {
             let offer = finish::offer(p, BLOCKED);
             out.push(Offer {
@@ -38,7 +38,7 @@ impl Family for Conv {
                 ..offer
             });
         };
-        for &kind in Kind::on::<S>() {
+        for &kind in Kind::on(target) {
             let plan = Plan::of(p, kind)?;
             let [wide, narrow] = plan.packed_bytes(p).ok_or_else(|| Reject::because("the weights are not constant"))?;
             offer(&plan, kind, wide);
@@ -49,7 +49,7 @@ impl Family for Conv {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let kind = Kind::of(o);
         let pixels = p.output(0).map_or(0, |y| y.len() / y.shape.get(1).copied().unwrap_or(1).max(1)) as f64;
         let macs = pixels * (o.packed_bytes / kind.size()) as f64;
@@ -59,9 +59,9 @@ impl Family for Conv {
         let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;
         let stream = m.weights(o.packed_bytes, 1) + output / (2.0 * m.l3_bandwidth);
         let (rate, convert) = match kind {
-            Kind::Bytes | Kind::Narrow | Kind::Any | Kind::Tiles => (rate::<S>(m), 0.0),
+            Kind::Bytes | Kind::Narrow | Kind::Any | Kind::Tiles => (rate(target, m), 0.0),
             // Measured: what it takes to make a word of a byte, in nanoseconds.
-            Kind::Words => (word_rate::<S>(m), 0.1),
+            Kind::Words => (word_rate(target, m), 0.1),
         };
         let copy = o.scratch.shared as f64 * (2.0 / m.l3_bandwidth + convert);
         Cost {

@@ -1,6 +1,7 @@
 //! What a convolution of bytes multiplies, and how its weights are packed.
 
 use crate::{
+    family::Target,
     finish,
     late::{Late, operands},
     operand::{Bytes, Channels, integer},
@@ -12,7 +13,7 @@ use paring_dense::{
     panel::{Columns, columns},
 };
 use paring_kernel::{Isa, KernelError, Offer, Problem, Reject};
-use paring_simd::{LANES, Simd};
+use paring_simd::LANES;
 
 /// Longest sum: beyond, products of bytes and weights with a zero point might leave 32 bits.
 const MOST_TERMS: usize = 32_000;
@@ -54,10 +55,10 @@ impl Kind {
     pub const ALL: [Kind; 5] = [Kind::Bytes, Kind::Narrow, Kind::Words, Kind::Any, Kind::Tiles];
 
     /// Those that make sense with these instructions; narrow panels do where wide ones of bytes do.
-    pub fn on<S: Simd>() -> &'static [Kind] {
-        match S::ISA {
+    pub fn on(target: Target) -> &'static [Kind] {
+        match target.isa {
             Isa::Portable => &[Kind::Words],
-            _ if S::ANY_WEIGHTS => &[Kind::Any],
+            _ if target.any_weights => &[Kind::Any],
             _ => &[Kind::Bytes, Kind::Words],
         }
     }

@@ -5,7 +5,7 @@ use super::{
     plan::{Kind, Plan},
 };
 use crate::{
-    family::Family,
+    family::{Family, Target},
     finish,
     multiply::Multiply,
     rows::{Count, Layout, QUAD, Room},
@@ -60,7 +60,7 @@ impl Plan {
 }
 
 impl Family for ConvTiles {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p, Kind::Tiles)?;
         let packed_bytes = plan.tile_bytes(p)?;
         let offer = finish::offer(p, BLOCKED);
@@ -76,7 +76,7 @@ impl Family for ConvTiles {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, _: Target, m: &Machine) -> Cost {
         let Ok(plan) = Plan::of(p, Kind::Tiles) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let elements = p.output(0).map_or(0, |y| y.len()) as f64;
         let pixels = elements / plan.geometry.outputs as f64;

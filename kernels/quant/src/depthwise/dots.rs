@@ -8,7 +8,7 @@
 
 use super::{Plan, Sources, Start};
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     finish::{self, Epilogue, Finish, Place},
     operand::integer,
     rows::QUAD,
@@ -99,7 +99,7 @@ fn plan(p: &Problem) -> Result<Plan, Reject> {
 }
 
 impl Family for DepthwiseDots {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = plan(p)?;
         let bytes = plan.frame().filter(|&b| b <= 64 << 20);
         let per_worker = bytes.ok_or("a band of rows is too large")?.next_multiple_of(64);
@@ -112,7 +112,7 @@ impl Family for DepthwiseDots {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let Ok(plan) = Plan::of(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         // Measured, for eight channels: bringing a four together, a product, and the epilogue; copying the input, which
         // takes long where its channels are not those of the output.
@@ -126,7 +126,7 @@ impl Family for DepthwiseDots {
         let pixels = plan.geometry.samples * plan.geometry.input.iter().product::<usize>();
         let copies = (0..plan.blocks()).map(copy).sum::<f64>() * pixels as f64;
         let outputs = p.output(0).map_or(0, Operand::len) / LANES;
-        streaming::<S>(p, o, m, each * outputs as f64 + copies)
+        streaming(p, o, target, m, each * outputs as f64 + copies)
     }
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {

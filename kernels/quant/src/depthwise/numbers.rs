@@ -5,7 +5,7 @@
 
 use super::{Plan, Sources, Start};
 use crate::{
-    family::{Family, streaming},
+    family::{Family, Target, streaming},
     finish::{self, Epilogue, Finish, Place},
     operand::integer,
 };
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct Depthwise;
 
 impl Family for Depthwise {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         let plan = Plan::of(p)?;
         let pixels = plan.rows().checked_mul(plan.columns()).and_then(|n| n.checked_add(plan.geometry.output[2]));
         let bytes = pixels.and_then(|n| n.checked_mul(LANES * size_of::<f32>()));
@@ -34,7 +34,7 @@ impl Family for Depthwise {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let taps = p.input(1).map_or(1, |w| w.shape[2..].iter().product::<usize>()) as f64;
         let len = |o: Option<&Operand>| o.map_or(0, Operand::len) as f64;
         // Measured: one channel for a whole block is read byte by byte, several are converted lane by lane as well.
@@ -47,7 +47,7 @@ impl Family for Depthwise {
             let pixels = plan.geometry.samples * plan.geometry.input.iter().product::<usize>();
             (0..plan.blocks()).map(|b| each(plan.sources(b))).sum::<f64>() * pixels as f64
         });
-        streaming::<S>(p, o, m, (0.1 + 0.03 * taps) * len(p.output(0)) + convert)
+        streaming(p, o, target, m, (0.1 + 0.03 * taps) * len(p.output(0)) + convert)
     }
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {

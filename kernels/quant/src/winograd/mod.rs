@@ -13,7 +13,7 @@ mod product;
 mod transform;
 
 use crate::{
-    family::{Family, word_rate},
+    family::{Family, Target, word_rate},
     finish,
     operand::{Bytes, Channels, range},
 };
@@ -103,7 +103,7 @@ fn packed_bytes(grid: &Grid) -> Option<usize> {
 pub struct Winograd;
 
 impl Family for Winograd {
-    fn offers<S: Simd>(p: &Problem, out: &mut Vec<Offer>) -> Result<(), Reject> {
+    fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
         for (variant, shared) in stages::VARIANTS.into_iter().enumerate() {
             let plan = Plan::of(p, shared)?;
             if p.constant(1).is_none() {
@@ -123,9 +123,9 @@ impl Family for Winograd {
         Ok(())
     }
 
-    fn cost<S: Simd>(p: &Problem, o: &Offer, m: &Machine) -> Cost {
+    fn cost(p: &Problem, o: &Offer, target: Target, m: &Machine) -> Cost {
         let Ok(plan) = Plan::chosen(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        let rates = Rates { macs: word_rate::<S>(m), ..Rates::of::<S>(m) };
+        let rates = Rates { macs: word_rate(target, m), ..Rates::of(target.isa, m) };
         let spilt = stages::spilt(&plan.grid, plan.scratch(), m);
         tiled::cost(p, o, m, &plan.grid, rates, CYCLES, 0.0, spilt)
     }
