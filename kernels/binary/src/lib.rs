@@ -36,9 +36,11 @@ macro_rules! entry {
 }
 
 macro_rules! kernels {
-    (vector { $($family:ty: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }
+    (vectors { $($lookup:ty: $lname:literal, $lsummary:literal, $lops:expr, $lclass:ident;)* }
+     every { $($family:ty: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }
      portable { $($pfamily:ty: $pname:literal, $psummary:literal, $pops:expr, $pclass:ident;)* }) => {
         const PARTS: &[&[&dyn Kernel]] = &[
+            $(stamped!(vectors: entry!($lookup, $lname, $lsummary, $lops, $lclass)),)*
             $(stamped!(every: entry!($family, $name, $summary, $ops, $class)),)*
             &[$(entry!(Portable, "", $pfamily, $pname, $psummary, $pops, $pclass),)*],
         ];
@@ -49,10 +51,12 @@ macro_rules! kernels {
 pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);
 
 kernels! {
-    vector {
+    vectors {
         Product<lut::Lut>: "signs_lut",
             "Products of signs looked up: a table for every four signs, 32 output channels at a time",
             ["Conv", "Dense"], Reassociated;
+    }
+    every {
         take::Take: "take_signs", "Signs of numbers, packed in fours, a batch norm before included",
             ["Identity", "BatchNorm"], Reassociated;
     }

@@ -64,7 +64,7 @@ impl Method for Lut {
     const FINISH: f64 = 0.4;
 
     fn rate(isa: Isa, m: &Machine) -> f64 {
-        // Measured: nobody has use for the portable form, but as what the others are held against.
+        // Measured.
         match isa {
             Isa::Portable => 0.4,
             // By count of instructions, never measured: two for the products of 64, beside four of `f32` for one.

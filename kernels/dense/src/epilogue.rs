@@ -9,9 +9,6 @@ use paring_core::{
 use paring_kernel::{KernelError, Offer, Problem, RunCx};
 use paring_simd::{LANES, Several, Simd, Task, by_act};
 
-/// Vectors that an activation works on at once.
-const TOGETHER: usize = 4;
-
 /// Residuals that a tile can add.
 const RESIDUALS: usize = 2;
 
@@ -423,37 +420,42 @@ impl General<'_> {
                 each!(|_i, h| v => s.select(s.less(v, s.splat(0.0)), s.mul(v, s.load(of(b, h))), v))
             }
             Step::Residual(r) => each!(|i, h| v => s.add(v, self.residual(s, *r, i, h))),
-            Step::Act(a) => {
-                let all = Several::<S, TOGETHER>(s);
-                macro_rules! together {
-                    ($v:ident => $value:expr) => {
-                        for h in 0..self.vectors {
-                            let column = self.column(h);
-                            for rows in self.values.rows.chunks(TOGETHER) {
-                                // What is missing of the last few repeats the last: a condition at the stores would have
-                                // the compiler take the vectors apart, each to where it is wanted.
-                                let mut at = [rows[0].wrapping_add(column); TOGETHER];
-                                for i in 1..TOGETHER {
-                                    at[i] = rows[i.min(rows.len() - 1)].wrapping_add(column);
-                                }
-                                let mut $v = [s.splat(0.0); TOGETHER];
-                                // SAFETY: eight elements of the values, initialised by whoever made them.
-                                unsafe {
-                                    for i in 0..TOGETHER {
-                                        $v[i] = s.load(at[i]);
-                                    }
-                                    let value = $value;
-                                    for i in 0..TOGETHER {
-                                        s.store(at[i], value[i]);
-                                    }
-                                }
+            Step::Act(a) if S::SMALL => self.activate::<S, 1>(s, *a),
+            Step::Act(a) => self.activate::<S, 4>(s, *a),
+        }
+    }
+
+    /// Applies an activation to all vectors, `TOGETHER` at once.
+    #[inline(always)]
+    fn activate<S: Simd, const TOGETHER: usize>(&self, s: S, act: Act) {
+        let all = Several::<S, TOGETHER>(s);
+        macro_rules! together {
+            ($v:ident => $value:expr) => {
+                for h in 0..self.vectors {
+                    let column = self.column(h);
+                    for rows in self.values.rows.chunks(TOGETHER) {
+                        // What is missing of the last few repeats the last: a condition at the stores would have
+                        // the compiler take the vectors apart, each to where it is wanted.
+                        let mut at = [rows[0].wrapping_add(column); TOGETHER];
+                        for i in 1..TOGETHER {
+                            at[i] = rows[i.min(rows.len() - 1)].wrapping_add(column);
+                        }
+                        let mut $v = [s.splat(0.0); TOGETHER];
+                        // SAFETY: eight elements of the values, initialised by whoever made them.
+                        unsafe {
+                            for i in 0..TOGETHER {
+                                $v[i] = s.load(at[i]);
+                            }
+                            let value = $value;
+                            for i in 0..TOGETHER {
+                                s.store(at[i], value[i]);
                             }
                         }
-                    };
+                    }
                 }
-                by_act!(all, *a, v, together!())
-            }
+            };
         }
+        by_act!(all, act, v, together!())
     }
 
     /// Vector `h` of the residual of row `i`.

@@ -59,12 +59,15 @@ macro_rules! entry {
     };
 }
 
-/// A table of kernels, each for every instruction set; those that multiply matrices for wider registers as well.
+/// A table of kernels, each for every instruction set; those that multiply matrices for wider registers as well, and those
+/// that transform for vectors only.
 macro_rules! kernels {
     (wide { $($(#[$wif:meta])* $($wide:ident)::+: $wname:literal, $wsummary:literal, $wops:expr, $wclass:ident;)* }
+     transforms { $($(#[$tif:meta])* $($t:ident)::+: $tname:literal, $tsummary:literal, $tops:expr, $tclass:ident;)* }
      narrow { $($(#[$if:meta])* $($narrow:ident)::+: $name:literal, $summary:literal, $ops:expr, $class:ident;)* }) => {
         const PARTS: &[&[&dyn Kernel]] = &[
             $($(#[$wif])* stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
+            $($(#[$tif])* stamped!(wide_vectors: entry!($($t)::+, $tname, $tsummary, $tops, $tclass)),)*
             $($(#[$if])* stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
             TILES,
         ];
@@ -94,6 +97,22 @@ kernels! {
         conv::DirectConv: "conv_direct_f32",
             "Direct convolution on blocks of eight channels: tiles of pixels by 16 channels, pixels flattened across rows",
             ["Conv"], Reassociated;
+        #[cfg(feature = "im2col")]
+        im2col::Im2col: "conv_im2col_f32",
+            "Convolution as a product with patches of the input, gathered for sixteen pixels at a time",
+            ["Conv"], Reassociated;
+        #[cfg(feature = "transposed")]
+        conv::TransposedConv: "conv_transpose_f32",
+            "Transposed convolution as one direct convolution per phase of the output (sub-pixel form)",
+            ["ConvTranspose"], Reassociated;
+        fully_connected::Dense: "dense_f32",
+            "Product with a constant matrix in panels of sixteen columns; few rows read four panels at once",
+            ["Dense"], Reassociated;
+        matmul::MatMul: "matmul_f32",
+            "Batched matrix product: panels of sixteen columns of the right operand against tiles of rows of the left",
+            ["MatMul"], Reassociated;
+    }
+    transforms {
         #[cfg(feature = "winograd")]
         winograd::Square2x3: "conv_winograd_f2x3_f32",
             "Winograd convolution F(2, 3): 2.25 times fewer multiplications",
@@ -126,20 +145,6 @@ kernels! {
         fft::FftConv: "conv_fft_f32",
             "Convolution by Fourier transforms of tiles of 16 x 16 or 32 x 32, for windows from 5 x 5 to 31 x 31",
             ["Conv"], Transformed;
-        #[cfg(feature = "im2col")]
-        im2col::Im2col: "conv_im2col_f32",
-            "Convolution as a product with patches of the input, gathered for sixteen pixels at a time",
-            ["Conv"], Reassociated;
-        #[cfg(feature = "transposed")]
-        conv::TransposedConv: "conv_transpose_f32",
-            "Transposed convolution as one direct convolution per phase of the output (sub-pixel form)",
-            ["ConvTranspose"], Reassociated;
-        fully_connected::Dense: "dense_f32",
-            "Product with a constant matrix in panels of sixteen columns; few rows read four panels at once",
-            ["Dense"], Reassociated;
-        matmul::MatMul: "matmul_f32",
-            "Batched matrix product: panels of sixteen columns of the right operand against tiles of rows of the left",
-            ["MatMul"], Reassociated;
     }
     narrow {
         depthwise::Depthwise: "conv_depthwise_f32",

@@ -207,7 +207,7 @@ impl<E: Simd> Task for Stretch<'_, E> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let run = self.run;
-        if let Some(direct) = &run.direct {
+        if let Some(direct) = run.direct.as_ref().filter(|_| !S::SMALL) {
             return self.directly(s, direct);
         }
         // No function of a function here: it would not be compiled for the instructions of `S`.

@@ -57,10 +57,12 @@ macro_rules! entry {
 macro_rules! kernels {
     (products { $($product:ty: $pname:literal, $psummary:literal, $pops:expr;)* }
      any_weights { $($any:ty: $aname:literal, $asummary:literal, $aops:expr;)* }
+     transforms { $($(#[$tif:meta])* $transform:ty: $tname:literal, $tsummary:literal, $tops:expr;)* }
      others { $($(#[$if:meta])* $family:ty: $name:literal, $summary:literal, $ops:expr;)* }) => {
         const PARTS: &[&[&dyn Kernel]] = &[
             $(stamped!(products: entry!($product, $pname, $psummary, $pops)),)*
             $(stamped!(any_weights: entry!($any, $aname, $asummary, $aops)),)*
+            $($(#[$tif])* stamped!(vectors: entry!($transform, $tname, $tsummary, $tops)),)*
             $($(#[$if])* stamped!(every: entry!($family, $name, $summary, $ops)),)*
             TILES,
         ];
@@ -97,12 +99,14 @@ kernels! {
         depthwise::DepthwiseDots: "conv_depthwise_dots_bytes",
             "Depthwise convolution of bytes: four taps of a row at a time", ["Conv"];
     }
-    others {
-        depthwise::Depthwise: "conv_depthwise_bytes",
-            "Depthwise convolution of bytes: numbers once for a band of rows, then windows over those", ["Conv"];
+    transforms {
         #[cfg(feature = "winograd")]
         winograd::Winograd: "conv_winograd_bytes",
             "Winograd convolution of bytes by tiles of two by two, exact: windows of 3 x 3, stride 1", ["Conv"];
+    }
+    others {
+        depthwise::Depthwise: "conv_depthwise_bytes",
+            "Depthwise convolution of bytes: numbers once for a band of rows, then windows over those", ["Conv"];
         binary::Binary: "binary_bytes", "A function of two numbers that bytes stand for", ["Binary"];
         table::Table: "table_bytes", "A function of a byte, by a table of its 256 values", ["Unary", "Activation"];
         pool::MaxPool: "pool_max_bytes", "The largest byte of each window", ["Pool"];

@@ -39,6 +39,7 @@ impl Panel<'_> {
 /// Pixels of the largest tile for so many vectors.
 const fn most<S: Simd>(vectors: usize) -> usize {
     let sizes = match S::ISA {
+        _ if S::SMALL => [4, 2, 1, 1],
         // A sum waits some five cycles for the one before it while two begin in each: ten or more keep that busy.
         Isa::AvxVnni => [12, 6, 4, 1],
         // The same, with two vectors in one register and twice the registers.

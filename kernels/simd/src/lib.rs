@@ -173,6 +173,10 @@ pub trait Simd: Bytes + Lookup + Send + Sync + 'static {
     /// Whether a [`Simd::Pair`] is one register, of which there are 32.
     const WIDE: bool = false;
 
+    /// Whether code is to be small rather than fast: these instructions are the last resort of old processors, which have
+    /// few registers, too.
+    const SMALL: bool = false;
+
     /// Vectors of sixteen.
     type Pair: Pair<Self>;
 

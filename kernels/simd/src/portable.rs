@@ -192,6 +192,7 @@ impl Bytes for Portable {
 
 impl Simd for Portable {
     const ISA: paring_kernel::Isa = paring_kernel::Isa::Portable;
+    const SMALL: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
     type Pair = Several<Portable, 2>;
 
     #[inline(always)]

@@ -28,8 +28,10 @@ macro_rules! each_token {
 ///
 /// - `every`: one for each kind of vector.
 /// - `wide`: what gains by registers of sixteen numbers as well.
+/// - `vectors`, `wide_vectors`: as `every` and `wide`, for what is large and, in portable form, slow: that is left out where
+///   the architecture has vectors of its own.
 /// - `products`: what sums products of bytes ([`Bytes::dot`](crate::Bytes::dot)).
-/// - `any_weights`: as `products`, where [`Bytes::ANY_WEIGHTS`](crate::Bytes::ANY_WEIGHTS).
+/// - `any_weights`: as `products`, where [`Bytes::ANY_WEIGHTS`](crate::Bytes::ANY_WEIGHTS); the portable form as for `vectors`.
 ///
 /// Registers of 512 bits are for crates with the feature `avx512`; the portable form, where there is another, for those
 /// with `portable`.
@@ -54,6 +56,28 @@ macro_rules! stamped {
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
             #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+            $entry!($crate::Portable, "_portable", $($args)*),
+        ]
+    };
+    (vectors: $entry:ident!($($args:tt)*)) => {
+        &[
+            #[cfg(target_arch = "x86_64")]
+            $entry!($crate::Avx2, "_avx2", $($args)*),
+            #[cfg(target_arch = "aarch64")]
+            $entry!($crate::Neon, "_neon", $($args)*),
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+            $entry!($crate::Portable, "_portable", $($args)*),
+        ]
+    };
+    (wide_vectors: $entry:ident!($($args:tt)*)) => {
+        &[
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+            $entry!($crate::Avx512, "_avx512", $($args)*),
+            #[cfg(target_arch = "x86_64")]
+            $entry!($crate::Avx2, "_avx2", $($args)*),
+            #[cfg(target_arch = "aarch64")]
+            $entry!($crate::Neon, "_neon", $($args)*),
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
@@ -87,7 +111,7 @@ macro_rules! stamped {
             $entry!($crate::NeonDot, "_dotprod", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
-            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };

@@ -122,7 +122,7 @@ impl Pass<'_> {
             unsafe {
                 let (x, y) = (self.src.0.add(at), self.dst.add(at));
                 match self.function {
-                    Function::Act(act) => s.vectorize(ActPass { act, x, y, len }),
+                    Function::Act(act) => ActPass { act, x, y, len }.run(s),
                     Function::Unary(f) => s.vectorize(UnaryPass { f, x, y, len }),
                 }
                 if !self.post.is_empty() {
@@ -142,11 +142,23 @@ pub(crate) struct ActPass {
     pub len: usize,
 }
 
+impl ActPass {
+    /// All of it. Compiled once for all who apply activations.
+    #[inline(never)]
+    pub(crate) fn run<S: Simd>(self, s: S) {
+        s.vectorize(self);
+    }
+}
+
 impl Task for ActPass {
     type Output = ();
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        map_act(s, self.act, self.x, self.y, self.len);
+        if S::SMALL {
+            map_act::<S, 1>(s, self.act, self.x, self.y, self.len);
+        } else {
+            map_act::<S, 4>(s, self.act, self.x, self.y, self.len);
+        }
     }
 }
 
@@ -167,33 +179,32 @@ impl Task for UnaryPass {
 }
 
 #[inline(always)]
-fn map_act<S: Simd>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
-    const TOGETHER: usize = 4;
+fn map_act<S: Simd, const TOGETHER: usize>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
     let all = Several::<S, TOGETHER>(s);
     macro_rules! together {
         ($v:ident => $value:expr) => {{
             let mut at = 0;
             while at < len {
                 let n = (len - at).min(TOGETHER * LANES);
-                let mut rest = [0.0; TOGETHER * LANES];
-                // SAFETY: the caller promises `len` elements at both; fewer than four vectors go through `rest`.
+                let mut rest = [[0.0; LANES]; TOGETHER];
+                // SAFETY: the caller promises `len` elements at both; fewer than all vectors go through `rest`.
                 unsafe {
                     let whole = n == TOGETHER * LANES;
                     if !whole {
-                        x.add(at).copy_to_nonoverlapping(rest.as_mut_ptr(), n);
+                        x.add(at).copy_to_nonoverlapping(rest.as_mut_ptr().cast(), n);
                     }
-                    let from = if whole { x.add(at) } else { rest.as_ptr() };
+                    let from = if whole { x.add(at) } else { rest.as_ptr().cast() };
                     let mut $v = [s.splat(0.0); TOGETHER];
                     for i in 0..TOGETHER {
                         $v[i] = s.load(from.add(i * LANES));
                     }
                     let value = $value;
-                    let to = if whole { y.add(at) } else { rest.as_mut_ptr() };
+                    let to = if whole { y.add(at) } else { rest.as_mut_ptr().cast() };
                     for i in 0..TOGETHER {
                         s.store(to.add(i * LANES), value[i]);
                     }
                     if !whole {
-                        rest.as_ptr().copy_to_nonoverlapping(y.add(at), n);
+                        rest.as_ptr().cast::<f32>().copy_to_nonoverlapping(y.add(at), n);
                     }
                 }
                 at += n;

@@ -103,7 +103,7 @@ impl Bound<'_> {
             // SAFETY: the caller's promise.
             let y = unsafe { y.add(start) };
             match *step {
-                EpiOp::Act(act) => s.vectorize(ActPass { act, x: y, y, len }),
+                EpiOp::Act(act) => ActPass { act, x: y, y, len }.run(s),
                 _ => s.vectorize(AddPass { x: residual[start..start + len].as_ptr(), y, len }),
             }
         }

@@ -165,6 +165,7 @@ impl Task for BandTask<'_> {
         match (e.kernel[1], e.stride[1]) {
             (3, 1) if dense => self.rows::<S, 3, 1>(s),
             (3, 2) if dense => self.rows::<S, 3, 2>(s),
+            (5 | 7, _) if S::SMALL => self.rows::<S, ANY, ANY>(s),
             (5, 1) if dense => self.rows::<S, 5, 1>(s),
             (5, 2) if dense => self.rows::<S, 5, 2>(s),
             (7, 1) if dense => self.rows::<S, 7, 1>(s),

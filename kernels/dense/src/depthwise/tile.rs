@@ -71,8 +71,7 @@ pub unsafe fn row<S: Simd, const KW: usize, const ST: usize>(s: S, row: &Row<'_>
 /// Whether eight sums, the weights of a row and an input fit the registers, and their columns the unrolled loop.
 #[inline(always)]
 fn wide<S: Simd, const KW: usize, const ST: usize>() -> bool {
-    let registers = !(cfg!(target_arch = "x86_64") && matches!(S::ISA, paring_kernel::Isa::Portable));
-    registers && 7 * ST + KW <= COLUMNS
+    !S::SMALL && 7 * ST + KW <= COLUMNS
 }
 
 /// Computes `count` pixels from `at`; the others of the `N` are not stored.
@@ -98,9 +97,13 @@ unsafe fn pixels<S: Simd, const N: usize, const KW: usize, const ST: usize>(
         let sums = match (lo, whole) {
             (0, true) if KW == ANY => sum_any::<S, N, false>(s, row, x, [init; N], lo, hi),
             (0, true) => sum::<S, N, KW, ST, false, false>(s, row, x, [init; N], hi),
-            (0, false) if KW != ANY => sum::<S, N, KW, ST, false, true>(s, row, x, [init; N], hi),
-            (lo, true) if KW != ANY && lo == KW / 2 => sum::<S, N, KW, ST, true, false>(s, row, x, [init; N], hi),
-            (lo, false) if KW != ANY && lo == KW / 2 => sum::<S, N, KW, ST, true, true>(s, row, x, [init; N], hi),
+            (0, false) if KW != ANY && !S::SMALL => sum::<S, N, KW, ST, false, true>(s, row, x, [init; N], hi),
+            (lo, true) if KW != ANY && !S::SMALL && lo == KW / 2 => {
+                sum::<S, N, KW, ST, true, false>(s, row, x, [init; N], hi)
+            }
+            (lo, false) if KW != ANY && !S::SMALL && lo == KW / 2 => {
+                sum::<S, N, KW, ST, true, true>(s, row, x, [init; N], hi)
+            }
             _ => sum_any::<S, N, true>(s, row, x, [init; N], lo, hi),
         };
         let y = row.y.add(at * LANES);

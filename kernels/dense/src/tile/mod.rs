@@ -16,7 +16,6 @@ mod sum;
 pub use streams::streams;
 
 use crate::epilogue::{Finish, Place};
-use paring_kernel::Isa;
 use paring_simd::{LANES, Simd, Task};
 use sum::sum;
 
@@ -96,8 +95,7 @@ impl Panel<'_> {
 /// Rows of the tallest tile that fits the registers.
 const fn height<S: Simd, const NV: usize>() -> usize {
     // Two of the sixteen SSE registers make one vector.
-    let narrow = cfg!(target_arch = "x86_64") && matches!(S::ISA, Isa::Portable);
-    match (NV, narrow) {
+    match (NV, S::SMALL) {
         (1, false) => 8,
         // More than these, and LLVM runs out of registers for rows or sums.
         (2, false) if S::WIDE => 8,

@@ -122,6 +122,7 @@ impl<E: Simd> Task for Band<'_, E> {
         let rows = plan.band.min(plan.geometry.output[1] - self.first);
         self.fill(s, rows);
         match (plan.kernel[1], plan.stride[1], plan.dilation[1]) {
+            _ if S::SMALL => self.rows::<S, ANY, ANY>(s, rows),
             (3, 1, 1) => self.rows::<S, 3, 1>(s, rows),
             (3, 2, 1) => self.rows::<S, 3, 2>(s, rows),
             (5, 1, 1) => self.rows::<S, 5, 1>(s, rows),
