@@ -302,6 +302,39 @@ struct Tile {
 }
 
 impl Tile {
+    /// Rows shorter than a vector, such as the channels of an image, with one operand the same for all of them: what
+    /// vectors see of it begins again after as many vectors as a row has elements.
+    ///
+    /// # Safety
+    /// All elements that the strides reach must be there.
+    #[inline(always)]
+    unsafe fn short_rows<S: Simd, F: Function>(&self, s: S) {
+        let (first, len) = (self.row[0] == 0, self.rows * self.cols);
+        let (same, other) = if first { (self.a, self.b) } else { (self.b, self.a) };
+        let mut period = [[0.0; LANES]; LANES];
+        for i in 0..self.cols * LANES {
+            // SAFETY: `same` has a row.
+            period[i / LANES][i % LANES] = unsafe { *same.add(i % self.cols) };
+        }
+        let mut at = 0;
+        while at < len {
+            for same in &period[..self.cols] {
+                let n = (len - at).min(LANES);
+                // SAFETY: `n` elements at `at`; a period has whole vectors.
+                unsafe {
+                    let same = s.load(same.as_ptr());
+                    let other = if n == LANES { s.load(other.add(at)) } else { load_n(s, other.add(at), n) };
+                    let v = if first { F::f(s, same, other) } else { F::f(s, other, same) };
+                    if n == LANES { s.store(self.y.add(at), v) } else { store_n(s, self.y.add(at), v, n) }
+                }
+                at += n;
+                if at == len {
+                    return;
+                }
+            }
+        }
+    }
+
     /// # Safety
     /// All elements that the strides reach must be there.
     #[inline(always)]
@@ -324,6 +357,11 @@ impl Tile {
                     }
                     return;
                 }
+            }
+            let contiguous = |i: usize| self.row[i] == self.cols && !self.splat[i];
+            let repeated = |i: usize| self.row[i] == 0 && !self.splat[i];
+            if self.cols < LANES && (repeated(0) && contiguous(1) || contiguous(0) && repeated(1)) {
+                return self.short_rows::<S, F>(s);
             }
             for r in 0..self.rows {
                 let (a, b) = (self.a.add(r * self.row[0]), self.b.add(r * self.row[1]));

@@ -70,7 +70,7 @@ fn unary_functions_agree_in_both_layouts() {
     }
 }
 
-const PAIRS: [(&[usize], &[usize]); 12] = [
+const PAIRS: [(&[usize], &[usize]); 14] = [
     (&[2, 5, 3, 3], &[2, 5, 3, 3]),
     (&[2, 5, 3, 3], &[]),
     (&[2, 19, 6, 7], &[19, 1, 1]),
@@ -83,6 +83,8 @@ const PAIRS: [(&[usize], &[usize]); 12] = [
     (&[64, 300], &[300]),
     (&[1, 24, 64, 64], &[1, 24, 64, 64]),
     (&[70_000], &[1]),
+    (&[40, 30, 3], &[3]),
+    (&[7], &[5, 29, 7]),
 ];
 
 fn broadcast(a: &[usize], b: &[usize]) -> Vec<usize> {
