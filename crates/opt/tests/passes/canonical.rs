@@ -325,3 +325,41 @@ fn a_channel_shuffle_with_shape_arithmetic_is_recognised() {
         output \"y\" = %3";
     becomes(text, ALL, &["ChannelShuffle"]);
 }
+
+#[test]
+fn images_are_transposed_before_they_are_normalised() {
+    let text = "input %x: u8[N, 4, 5, 3]
+        const %mean: f32[3] = [1.0, 2.0, 3.0]
+        const %std: f32[1, 1, 1, 3] = [4.0, 5.0, 6.0]
+        const %one: f32[] = [0.5]
+        %1 = Cast(to: F32)(%x)
+        %2 = Binary(Sub)(%1, %mean)
+        %3 = Binary(Div)(%2, %std)
+        %4 = Binary(Sub)(%one, %3)
+        %5 = Transpose(perm: [0, 3, 1, 2])(%4)
+        output \"y\" = %5";
+    becomes(text, PASS, &["Transpose", "Cast", "Sub", "Div", "Sub"]);
+}
+
+#[test]
+fn only_images_are_transposed_first() {
+    // A plane, another user, a value of the network, an operand that is broadcast, and a cast to fewer bits.
+    let stay = |line: &str, rest: &str| {
+        let text = format!(
+            "input %x: f32[2, 4, 3]
+            const %c: f32[4, 3] = splat 2
+            const %v: f32[3] = splat 2
+            const %wide: f32[2, 4, 3] = splat 2
+            const %w: f32[3, 3] = splat 0.5
+            {line}
+            %2 = Transpose(perm: [0, 2, 1])(%1)
+            output \"y\" = %2
+            {rest}"
+        );
+        stays(&text, PASS, "");
+    };
+    stay("%1 = Binary(Add)(%x, %c)", "");
+    stay("%1 = Binary(Add)(%x, %v)", "output \"z\" = %1");
+    stay("%d = Dense(transposed: false)(%x, %w)\n %1 = Binary(Add)(%d, %v)", "");
+    stay("%1 = Cast(to: F16)(%x)", "");
+}

@@ -68,9 +68,13 @@ pub fn bound_with_inputs(graph: &Graph, seed: u64) -> (Graph, Vec<Tensor>) {
         .iter()
         .map(|&v| {
             let shape = bound.ty(v).known_shape().unwrap();
-            assert_eq!(bound.ty(v).dtype, DType::F32, "tests use f32 inputs");
-            let values: Vec<f32> = (0..shape.iter().product()).map(|_| 3.0 * next()).collect();
-            Tensor::new(&shape, &values).unwrap()
+            let len = shape.iter().product();
+            match bound.ty(v).dtype {
+                DType::U8 => Tensor::new(&shape, &(0..len).map(|_| (128.0 * next()) as i8 as u8).collect::<Vec<_>>()),
+                DType::F32 => Tensor::new(&shape, &(0..len).map(|_| 3.0 * next()).collect::<Vec<f32>>()),
+                other => panic!("tests use inputs of f32 and u8, not {other}"),
+            }
+            .unwrap()
         })
         .collect();
     (bound, inputs)

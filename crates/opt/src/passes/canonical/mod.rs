@@ -31,6 +31,7 @@ const RULES: &[Rule] = &[
     attributes::product_with_constant,
     weights::quantised_weights,
     movement::merge_transposes,
+    movement::transpose_image_first,
     movement::merge_views,
     movement::flatten_concat,
     shuffle::channel_shuffle,

@@ -32,6 +32,77 @@ pub fn merge_transposes(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Prop
     Some(patch.replace(node.output(0)?, y).remove(id).into())
 }
 
+/// The transposition of an image that was normalised comes before what normalises it.
+///
+/// Images have their channels last, scales and shifts often stand before the transposition that puts them first, and only
+/// behind it can a convolution take them into its weights (see `fuse`). Bytes are moved sooner than numbers, too.
+pub fn transpose_image_first(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
+    let Op::Transpose(attrs) = &node.op else { return None };
+    let mid = node.input(0).filter(|&mid| cx.has_one_use(mid) && node.epilogue.is_empty())?;
+    let (inner_id, inner) = cx.made_by(mid)?;
+    let (x, constant) = elementwise(cx, inner)?;
+    let widens = cx.graph().ty(x).dtype.bits() <= cx.graph().ty(mid).dtype.bits();
+    let same = cx.dims(x).is_some() && cx.dims(x) == cx.dims(mid);
+    if !widens || !same || !is_image(cx, x) || [x, mid].iter().any(|&v| cx.graph().ty(v).quant.is_some()) {
+        return None;
+    }
+    let perm = permutation(cx, attrs, mid)?;
+    let mut patch = cx.patch(id, "an image is transposed before it is normalised");
+    let moved = patch.op(&node.name, Op::Transpose(TransposeAttrs { perm: Some(perm.clone()) }), &[x]);
+    let mut operands: Vec<ValueId> = inner.inputs.iter().copied().collect::<Option<_>>()?;
+    for (i, v) in operands.iter_mut().enumerate() {
+        if Some(i) != constant {
+            *v = moved;
+        } else {
+            *v = patch.constant(&format!("{}.operand", inner.name), transposed_vector(cx.constant(*v)?, &perm)?);
+        }
+    }
+    let y = patch.op(&inner.name, inner.op.clone(), &operands);
+    Some(patch.replace(node.output(0)?, y).remove(id).remove(inner_id).into())
+}
+
+/// What a node is a function of, element by element, and which of its operands is a constant.
+fn elementwise(cx: &PassCx<'_>, node: &Node) -> Option<(ValueId, Option<usize>)> {
+    if !node.epilogue.is_empty() {
+        return None;
+    }
+    match node.op {
+        Op::Cast(_) | Op::Unary(_) | Op::Activation(_) => Some((node.input(0)?, None)),
+        Op::Binary(_) => {
+            let constant = (0..2).find(|&i| node.input(i).is_some_and(|v| cx.constant(v).is_some()))?;
+            Some((node.input(1 - constant)?, Some(constant)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether `v` is an input of the graph, or one that was transposed or normalised.
+fn is_image(cx: &PassCx<'_>, mut v: ValueId) -> bool {
+    /// Steps of a normalisation: no more are looked through.
+    const MOST: usize = 16;
+    for _ in 0..MOST {
+        let Some((_, node)) = cx.made_by(v) else { return cx.graph().inputs().contains(&v) };
+        let source = match node.op {
+            Op::Transpose(_) => node.input(0),
+            _ => elementwise(cx, node).map(|(x, _)| x),
+        };
+        let Some(x) = source else { return false };
+        v = x;
+    }
+    false
+}
+
+/// An operand that varies along one axis at most, for an output that is transposed: the same elements under another shape.
+fn transposed_vector(t: &Tensor, perm: &[usize]) -> Option<Tensor> {
+    let missing = perm.len().checked_sub(t.shape().len())?;
+    if t.shape().iter().filter(|&&d| d != 1).count() > 1 {
+        return None;
+    }
+    let extent = |axis: usize| axis.checked_sub(missing).map_or(1, |axis| t.shape()[axis]);
+    let shape: Vec<usize> = perm.iter().map(|&axis| extent(axis)).collect();
+    t.reshaped(&shape).ok()
+}
+
 /// A view of a view is one `Reshape`, where its shape can be written down.
 pub fn merge_views(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
     let y = node.output(0)?;
