@@ -363,3 +363,49 @@ fn only_images_are_transposed_first() {
     stay("%d = Dense(transposed: false)(%x, %w)\n %1 = Binary(Add)(%d, %v)", "");
     stay("%1 = Cast(to: F16)(%x)", "");
 }
+
+#[test]
+fn equations_are_matrix_products() {
+    for (equation, a, b, ops) in [
+        ("ij,jk->ik", "2, 3", "3, 4", "MatMul"),
+        ("ij,kj->ik", "2, 3", "4, 3", "Transpose MatMul"),
+        ("ij,jk->ki", "2, 3", "3, 4", "MatMul Transpose"),
+        ("ij,kj->ki", "2, 3", "4, 3", "Transpose MatMul"),
+        ("bhid,bhjd->bhij", "2, 3, 4, 5", "2, 3, 6, 5", "Transpose MatMul"),
+        ("bihd,bjhd->bhij", "2, 4, 3, 5", "2, 6, 3, 5", "Transpose Transpose MatMul"),
+        ("bhij,bjhd->bihd", "2, 3, 4, 5", "2, 5, 3, 6", "Transpose MatMul Transpose"),
+        ("...ij,...jk->...ik", "2, 7, 3, 4", "2, 7, 4, 5", "MatMul"),
+        ("...ij,jk->...ik", "2, 7, 3, 4", "4, 5", "Reshape MatMul Reshape"),
+        ("i,i->", "5", "5", "Reshape Reshape MatMul Reshape"),
+        ("bi,i->b", "4, 5", "5", "Reshape MatMul Reshape"),
+        ("abc,cd->abd", "2, 3, 4", "4, 5", "Reshape MatMul Reshape"),
+        ("abc,dbc->ad", "2, 3, 4", "5, 3, 4", "Reshape Transpose Reshape MatMul"),
+        ("bcxy,ck->bkxy", "2, 3, 4, 5", "3, 6", "Transpose Reshape MatMul Reshape Transpose"),
+    ] {
+        let text = format!(
+            "input %a: f32[{a}]
+            input %b: f32[{b}]
+            %1 = Einsum(equation: \"{equation}\")(%a, %b)
+            output \"y\" = %1"
+        );
+        becomes(&text, PASS, &ops.split(' ').collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn other_equations_stay() {
+    for (equation, a, b) in [
+        ("ij,ij->ij", "2, 3", "2, 3"),
+        ("ij,jk->k", "2, 3", "3, 4"),
+        ("ii,ij->ij", "3, 3", "3, 4"),
+        ("ij,kl->ijkl", "2, 3", "4, 5"),
+    ] {
+        let text = format!(
+            "input %a: f32[{a}]
+            input %b: f32[{b}]
+            %1 = Einsum(equation: \"{equation}\")(%a, %b)
+            output \"y\" = %1"
+        );
+        stays(&text, PASS, "");
+    }
+}

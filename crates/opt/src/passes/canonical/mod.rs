@@ -7,6 +7,7 @@
 mod activation;
 mod attributes;
 mod choice;
+mod einsum;
 mod movement;
 mod neutral;
 mod norm;
@@ -28,6 +29,7 @@ const RULES: &[Rule] = &[
     neutral::constant_second,
     neutral::divide_by_power_of_two,
     attributes::operand_to_attribute,
+    einsum::matrix_product,
     attributes::product_with_constant,
     weights::quantised_weights,
     movement::merge_transposes,
