@@ -3,7 +3,7 @@
 use crate::{global_pool::fold, support::*};
 use paring_core::{Layout, Op, op::SoftmaxKind};
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
-use paring_simd::{LANES, Simd, Task, math};
+use paring_simd::{LANES, Lanes, Several, Simd, Task, math};
 use std::{ops::Range, sync::Arc};
 
 /// `Softmax` and `LpNorm` on `f32`.
@@ -115,9 +115,12 @@ impl Task for Pass {
     }
 }
 
+/// Vectors of a row that are made powers of e at once: a single one waits for itself.
+const TOGETHER: usize = 4;
+
 /// `e^x`, and 0 where that is below the normal numbers.
 #[inline(always)]
-fn exp_or_zero<S: Simd>(s: S, x: S::V) -> S::V {
+fn exp_or_zero<S: Lanes>(s: S, x: S::V) -> S::V {
     s.select(s.less(x, s.splat(-87.0)), s.splat(0.0), math::exp_normal(s, x))
 }
 
@@ -144,15 +147,29 @@ impl Pass {
         let t = s.splat(top);
         // SAFETY: the caller's promise.
         unsafe {
-            let mut sums = [s.splat(0.0); 2];
-            let full = len / LANES * LANES;
+            let mut sums = [s.splat(0.0); TOGETHER];
+            let (fours, full) = (len / (TOGETHER * LANES) * TOGETHER * LANES, len / LANES * LANES);
             let soft = self.kind == Kind::Softmax;
-            for i in (0..full).step_by(LANES) {
+            let all = Several::<S, TOGETHER>(s);
+            for i in (0..fours).step_by(TOGETHER * LANES) {
+                let mut v = [t; TOGETHER];
+                for k in 0..TOGETHER {
+                    v[k] = s.load(x.add(i + k * LANES));
+                }
+                let e = exp_or_zero(all, all.sub(v, [t; TOGETHER]));
+                for k in 0..TOGETHER {
+                    if soft {
+                        s.store(y.add(i + k * LANES), e[k]);
+                    }
+                    sums[k] = s.add(sums[k], e[k]);
+                }
+            }
+            for i in (fours..full).step_by(LANES) {
                 let e = exp_or_zero(s, s.sub(s.load(x.add(i)), t));
                 if soft {
                     s.store(y.add(i), e);
                 }
-                let k = i / LANES % 2;
+                let k = (i - fours) / LANES;
                 sums[k] = s.add(sums[k], e);
             }
             if full < len {
@@ -163,7 +180,7 @@ impl Pass {
                 }
                 sums[0] = s.add(sums[0], s.and(lane_mask(s, n), e));
             }
-            let sum = s.sum(s.add(sums[0], sums[1]));
+            let sum = s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])));
             if soft {
                 let scale = s.splat(1.0 / sum);
                 let from = y.cast_const();
