@@ -63,6 +63,33 @@ fn random_problems() {
 }
 
 #[test]
+fn dilated_problems() {
+    let mut r = Random(6);
+    let mut ran = 0;
+    while ran < 1500 {
+        let x = [1 + r.below(2), 1 + r.below(20), 1 + r.below(40), 1 + r.below(40)];
+        let outputs = 1 + r.below(20);
+        let dilation = [1 + r.below(9), 1 + r.below(9)];
+        let (before, after) = ([r.below(20), r.below(20)], [r.below(20), r.below(20)]);
+        for (name, kernel, tolerance) in KERNELS {
+            let mut case = case(kernel, &x, outputs, before, after);
+            case.attrs.dilation = dilation.to_vec();
+            if case.output().is_some() {
+                ran += case.check(&mut r, &[name], tolerance);
+            }
+        }
+    }
+}
+
+#[test]
+fn dilated_problems_do_not_pool() {
+    let mut case = case([3, 3], &[1, 16, 20, 20], 16, [2; 2], [2; 2]);
+    case.attrs.dilation = vec![2, 2];
+    let (p, ..) = case.pooled(&mut Random(7));
+    assert!(reasons(&p, [3, 3]).iter().all(|why| why.contains("without dilation")));
+}
+
+#[test]
 fn pooled_problems() {
     let mut r = Random(5);
     let (mut ran, mut declined) = (0, 0);
@@ -96,7 +123,7 @@ fn several_shared_blocks() {
     let mut r = Random(3);
     for (name, kernel, tolerance) in KERNELS {
         let pad = kernel.map(|k| k / 2);
-        assert!(case(kernel, &[1, 3000, 24, 24], 1, pad, pad).check(&mut r, &[name], tolerance) > 1, "{name}");
+        assert!(case(kernel, &[1, 3000, 24, 24], 1, pad, pad).check(&mut r, &[name], tolerance) > 0, "{name}");
     }
 }
 

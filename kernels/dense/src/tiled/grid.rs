@@ -25,14 +25,22 @@ pub fn geometry(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
 /// # Errors
 /// As there.
 pub fn geometry_of_any(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
-    if a.stride != [1, 1] || a.dilation != [1, 1] {
-        return Err(Reject::because("only stride 1 and no dilation"));
+    if a.stride != [1, 1] {
+        return Err(Reject::because("only stride 1"));
     }
     let g = Geometry::of_any_conv(p, a)?;
     if g.groups != 1 || g.select.is_some() {
         return Err(Reject::because("only one group, and input channels in order"));
     }
     Ok(g)
+}
+
+/// Refuses windows with taps that are not neighbours.
+///
+/// # Errors
+/// [`Reject`] where they are not.
+pub fn undilated(a: &ConvAttrs) -> Result<(), Reject> {
+    if a.dilation != [1, 1] { Err(Reject::because("no dilation")) } else { Ok(()) }
 }
 
 /// Extents of a convolution, its tiles and blocks of tiles.
@@ -54,8 +62,12 @@ pub struct Grid {
     pub n: [usize; 2],
     /// Outputs of a tile, per axis.
     pub m: [usize; 2],
+    /// Pixels from one input or output of a tile to the next, per axis.
+    pub dilation: [usize; 2],
     /// Tiles per axis.
     pub tiles: [usize; 2],
+    /// Of those the ones that begin at the same remainder of the dilation, per axis.
+    alike: [usize; 2],
     /// Matrix products: transformed values of a tile.
     pub planes: usize,
     /// Whether the largest of every two by two outputs is stored, not the outputs.
@@ -68,6 +80,7 @@ impl Grid {
     /// Tiles of `n` inputs and `m` outputs per axis, in blocks of one.
     pub fn new(g: &Geometry, n: [usize; 2], m: [usize; 2], planes: usize) -> Grid {
         let output = [g.output[1], g.output[2]];
+        let tiles = [output[0].div_ceil(m[0]), output[1].div_ceil(m[1])];
         Grid {
             samples: g.samples,
             inputs: g.inputs,
@@ -77,11 +90,22 @@ impl Grid {
             before: [g.halo[1], g.halo[2]],
             n,
             m,
-            tiles: [output[0].div_ceil(m[0]), output[1].div_ceil(m[1])],
+            dilation: [1, 1],
+            tiles,
+            alike: tiles,
             planes,
             pools: false,
             block: 1,
         }
+    }
+
+    /// This grid for windows whose taps are `dilation` pixels apart: pixels of one remainder are a convolution without
+    /// dilation, and tiles take those.
+    pub fn dilated(mut self, dilation: [usize; 2]) -> Grid {
+        self.dilation = dilation;
+        self.alike = [0, 1].map(|i| self.output[i].div_ceil(dilation[i]).div_ceil(self.m[i]));
+        self.tiles = [0, 1].map(|i| self.alike[i] * dilation[i].min(self.output[i]));
+        self
     }
 
     /// This grid in blocks of at most `most` tiles, as equal as can be.
@@ -132,14 +156,30 @@ impl Grid {
     pub fn place(&self, tile: usize) -> (usize, [usize; 2]) {
         let [down, across] = self.tiles;
         let (row, column) = (tile / across, tile % across);
-        (row / down, [row % down * self.m[0], column * self.m[1]])
+        let at = [row % down, column];
+        if self.dilation == [1, 1] {
+            return (row / down, [at[0] * self.m[0], at[1] * self.m[1]]);
+        }
+        let first = |i: usize| at[i] / self.alike[i] + at[i] % self.alike[i] * self.m[i] * self.dilation[i];
+        (row / down, [first(0), first(1)])
+    }
+
+    /// Outputs of the tile at `place` that there are along an axis of `extent`.
+    pub fn outputs(&self, axis: usize, place: usize, extent: usize) -> usize {
+        self.steps(axis, extent.saturating_sub(place)).min(self.m[axis])
+    }
+
+    /// Steps of the dilation that begin within so many pixels.
+    fn steps(&self, axis: usize, pixels: usize) -> usize {
+        // Divisions take longer than all else here.
+        if self.dilation[axis] == 1 { pixels } else { pixels.div_ceil(self.dilation[axis]) }
     }
 
     /// Rows and columns of the tile at `place` that lie within the input; the others are zeros.
     pub fn inside(&self, place: [usize; 2]) -> [Range<usize>; 2] {
         [0, 1].map(|i| {
-            let end = self.before[i] + self.input[i];
-            self.before[i].saturating_sub(place[i]).min(self.n[i])..end.saturating_sub(place[i]).min(self.n[i])
+            let inputs = |before: usize| self.steps(i, before.saturating_sub(place[i])).min(self.n[i]);
+            inputs(self.before[i])..inputs(self.before[i] + self.input[i])
         })
     }
 

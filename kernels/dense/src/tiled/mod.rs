@@ -10,7 +10,7 @@ mod layer;
 pub mod stages;
 
 pub use cost::{Rates, cost};
-pub use grid::{Grid, geometry, geometry_of_any};
+pub use grid::{Grid, geometry, geometry_of_any, undilated};
 pub(crate) use layer::{Layer, Run};
 
 use crate::epilogue;

@@ -55,10 +55,11 @@ impl Plan {
         };
         let g = tiled::geometry(p, a)?;
         let (n, m) = (axes.extent(n), axes.extent(m));
-        if unpooled.is_some() && axes != Axes::Both {
-            return Err(Reject::because("pools only what square windows make"));
+        let dilation = [0, 1].map(|i| if n[i] == 1 { 1 } else { a.dilation[i] });
+        if unpooled.is_some() && (axes != Axes::Both || dilation != [1, 1]) {
+            return Err(Reject::because("pools only what square windows make, and without dilation"));
         }
-        let mut grid = Grid::new(&g, n, m, n[0] * n[1]);
+        let mut grid = Grid::new(&g, n, m, n[0] * n[1]).dilated(dilation);
         grid.pools = unpooled.is_some();
         let weights = grid.checked_weights().map(|n| n.saturating_mul(size_of::<f32>()));
         let most = stages::tiles_of_block(shared, weights, grid.tile_bytes());

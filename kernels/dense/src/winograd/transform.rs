@@ -14,8 +14,8 @@ struct Window<'a> {
     x: *const f32,
     /// The first of the window that is wanted next.
     next: *const f32,
-    /// Elements from one row to the next.
-    row_step: usize,
+    /// Elements from one row, and from one column, to the next.
+    steps: [usize; 2],
     /// Rows and columns within the input; the others are zeros.
     inside: &'a [Range<usize>; 2],
 }
@@ -25,7 +25,7 @@ impl Window<'_> {
     #[inline(always)]
     fn fetch<S: Simd>(&self, s: S, r: usize, n: usize) {
         for i in 0..n * LANES / LINE {
-            s.prefetch_near(self.next.wrapping_add(r * self.row_step + i * LINE));
+            s.prefetch_near(self.next.wrapping_add(r * self.steps[0] + i * LINE));
         }
     }
 
@@ -37,7 +37,7 @@ impl Window<'_> {
             return s.splat(0.0);
         }
         // SAFETY: within the input.
-        unsafe { s.load(self.x.wrapping_add(row * self.row_step + column * LANES)) }
+        unsafe { s.load(self.x.wrapping_add(row * self.steps[0] + column * self.steps[1])) }
     }
 }
 
@@ -85,6 +85,7 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
 ) {
     let [height, width] = grid.input;
     let (plane, blocks) = (height * width * LANES, grid.depth() / LANES);
+    let steps = [grid.dilation[0] * width * LANES, grid.dilation[1] * LANES];
     for tile in tiles {
         let (sample, place) = grid.place(tile);
         let (inside, at) = (grid.inside(place), grid.offset(place));
@@ -92,7 +93,7 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
         for block in 0..blocks {
             let x = x[(sample * blocks + block) * plane..][..plane].as_ptr().wrapping_add(at.wrapping_mul(LANES));
             let next = x.wrapping_add(if block + 1 < blocks { plane } else { M * LANES });
-            let window = Window { x, next, row_step: width * LANES, inside: &inside };
+            let window = Window { x, next, steps, inside: &inside };
             // SAFETY: only rows and columns within the plane are read; the block of `v` has room for every tile.
             unsafe {
                 let v = v.add((tile - first) * grid.depth() + block * LANES);
@@ -180,6 +181,7 @@ pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usi
 ) {
     let ([height, width], each) = (grid.stored(), if POOL { 2 } else { 1 });
     let (blocks, step) = (grid.width() / LANES, grid.product_step());
+    let steps = [grid.dilation[0] * width * LANES, grid.dilation[1] * LANES];
     // Two blocks share the lines of the products.
     for pair in (0..blocks).step_by(2) {
         for tile in tiles.clone() {
@@ -188,14 +190,14 @@ pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usi
                 let bounds = panel.finish.bounds(panel.place.lanes);
                 let (sample, place) = grid.place(tile);
                 let [row, column] = [place[0] / each, place[1] / each];
-                let rows = (grid.m[0] / each).min(height.saturating_sub(row));
-                let columns = (grid.m[1] / each).min(width.saturating_sub(column));
+                let rows = grid.outputs(0, row, height).min(grid.m[0] / each);
+                let columns = grid.outputs(1, column, width).min(grid.m[1] / each);
                 // SAFETY: the tile's products and its pixels lie within their buffers.
                 unsafe {
                     let products = products.add((tile - first) * grid.width() + block * LANES);
                     let y = y.wrapping_add((((sample * blocks + block) * height + row) * width + column) * LANES);
                     if axes == Axes::Both {
-                        let to = Square { panel: &panel, bounds, y, row_step: width * LANES, rows, columns };
+                        let to = Square { panel: &panel, bounds, y, steps, rows, columns };
                         square_output::<S, F, N, M, POOL>(s, products, step, &to);
                         continue;
                     }
@@ -203,7 +205,7 @@ pub unsafe fn outputs<'a, S: Simd, F: Scheme<N, M>, const N: usize, const M: usi
                     for i in 0..N {
                         m[i] = s.load(products.add(i * step));
                     }
-                    let pixel_step = if axes == Axes::Across { LANES } else { width * LANES };
+                    let pixel_step = steps[usize::from(axes == Axes::Across)];
                     finish::<S, M>(s, &panel, F::output(s, m), y, pixel_step, rows * columns);
                 }
             }
@@ -218,8 +220,8 @@ struct Square<'a, 'p> {
     bounds: Option<(f32, f32)>,
     /// Its first pixel.
     y: *mut f32,
-    /// Elements from one row to the next.
-    row_step: usize,
+    /// Elements from one row, and from one column, to the next.
+    steps: [usize; 2],
     /// Rows and columns that lie within the output.
     rows: usize,
     columns: usize,
@@ -250,7 +252,7 @@ unsafe fn square_output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize
         // SAFETY: the caller's promise; every column was set.
         unsafe {
             let row = if POOL { pooled::<S, F, N, M>(s, &half, r) } else { F::output(s, half.row(r)) };
-            let y = to.y.add(r * to.row_step);
+            let y = to.y.add(r * to.steps[0]);
             fetch(s, y, side);
             // Measured: only few pixels are stored faster past all other cases of an epilogue.
             if let Some((lo, hi)) = to.bounds.filter(|_| POOL && to.columns == side) {
@@ -259,7 +261,7 @@ unsafe fn square_output<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize
                     s.store(y.add(i * LANES), s.min(hi, s.max(lo, s.add(row[i], init))));
                 }
             } else {
-                finish::<S, M>(s, to.panel, row, y, LANES, to.columns);
+                finish::<S, M>(s, to.panel, row, y, to.steps[1], to.columns);
             }
         }
     }

@@ -56,6 +56,7 @@ impl Plan {
         }
         let (signed, x, channels) = (w.dtype == DType::I8, Bytes::of(x)?, Channels::of(w, 0)?);
         let g = tiled::geometry_of_any(p, a)?;
+        tiled::undilated(a)?;
         finish::servable(p, g.outputs)?;
         let farthest = |signed: bool, zero: i32| {
             let (least, most) = range(signed);
