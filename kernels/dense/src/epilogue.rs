@@ -142,6 +142,22 @@ impl Epilogue {
         Ok(e)
     }
 
+    /// An activation alone, for [`Epilogue::map`].
+    pub fn activation(act: Act) -> Epilogue {
+        Epilogue { init: vec![], steps: vec![Step::Act(act)], quick: None, residuals: vec![], padded: false }
+    }
+
+    /// Applies an [activation](Epilogue::activation) to whole vectors.
+    ///
+    /// # Safety
+    /// Every pointer must be valid for reads and writes of eight numbers.
+    pub unsafe fn map<S: Simd>(&self, s: S, vectors: &[*mut f32]) {
+        let finish = Finish { epilogue: self, out: core::ptr::null_mut(), residuals: [core::ptr::null(); RESIDUALS] };
+        let place = Place { channel: 0, lanes: LANES, columns: [0, LANES] };
+        // SAFETY: the caller's promise; there are no residuals, nor operands of channels.
+        unsafe { finish.finish(s, &place, vectors, 1) };
+    }
+
     fn quick(&self) -> Option<Quick> {
         let residuals = self.steps.iter().take_while(|s| matches!(s, Step::Residual(_))).count();
         let (grid, clamp) = match self.steps[residuals..] {

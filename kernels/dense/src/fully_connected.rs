@@ -4,16 +4,16 @@ use crate::{
     conv::only_f32,
     epilogue::{self, Epilogue, Finish},
     gemm::{self, Rows},
+    packed::{self, Matrix},
     panel::{Columns, columns},
     stamp::{self, generic_kernel},
-    tile,
 };
 use core::ops::Range;
 use paring_core::{AlignedBuf, Layout, Op};
 use paring_kernel::{
     Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, RunCx,
 };
-use paring_simd::{Simd, Task};
+use paring_simd::Simd;
 use std::sync::Arc;
 
 generic_kernel! {
@@ -185,12 +185,12 @@ impl<S: Simd> Prepared for Bound<S> {
             extent: e,
             panels: &self.panels,
             weights: self.packed.elements(),
+            init: self.epilogue.init(0),
             x: x.as_ptr(),
             y,
             finish: &finish,
-            epilogue: &self.epilogue,
         };
-        parallel.run(self.work.len(), &|task, _| self.isa.vectorize(Run { shared: &shared, work: &self.work[task] }));
+        parallel.run(self.work.len(), &|task, _| shared.task(self.isa, &self.work[task]));
         Ok(())
     }
 }
@@ -200,70 +200,29 @@ struct Shared<'a> {
     extent: &'a Extent,
     panels: &'a [Columns],
     weights: &'a [f32],
+    init: *const f32,
     x: *const f32,
     y: *mut f32,
     finish: &'a Finish<'a>,
-    epilogue: &'a Epilogue,
 }
 
 // SAFETY: tasks read the input and write disjoint parts of the output.
 unsafe impl Sync for Shared<'_> {}
 
-struct Run<'a> {
-    shared: &'a Shared<'a>,
-    work: &'a Work,
-}
-
-impl<'a> Run<'a> {
-    #[inline(always)]
-    fn panel(&self, index: usize) -> (usize, tile::Panel<'a>) {
-        let Shared { extent, panels, weights, finish, epilogue, .. } = *self.shared;
-        let c = &panels[index];
-        // Every panel before has its whole width: only the last can be narrow.
-        let weights = weights[c.first * extent.depth..].as_ptr();
-        (c.vectors, gemm::panel(c, weights, c.width(), extent.depth, epilogue, finish))
-    }
-}
-
-impl Task for Run<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn call<S: Simd>(self, s: S) {
-        let Shared { extent: e, x, y, .. } = *self.shared;
-        let (rows, panels) = (self.work.0.clone(), self.work.1.clone());
+impl Shared<'_> {
+    fn task<S: Simd>(&self, s: S, (rows, panels): &Work) {
+        let e = self.extent;
+        let matrix = Matrix {
+            panels: &self.panels[panels.clone()],
+            weights: self.weights.as_ptr(),
+            init: self.init,
+            finish: self.finish,
+        };
         // SAFETY: rows and panels lie within the operands, whose lengths were checked; no other task has this pair.
         unsafe {
-            let (x, y) = (x.add(rows.start * e.depth), y.add(rows.start * e.columns));
-            let mut first = panels.start;
-            let row = |i: usize| (x.add(i * e.depth), y.add(i * e.columns));
-            let whole =
-                |from: usize, n: usize| from + n <= panels.end && (from..from + n).all(|i| self.panel(i).0 == 2);
-            let ((x0, y0), (x1, y1), (x2, y2)) = (row(0), row(1 % rows.len()), row(2 % rows.len()));
-            match rows.len() {
-                1 => {
-                    while whole(first, 4) {
-                        let p = [0, 1, 2, 3].map(|i| self.panel(first + i).1);
-                        tile::streams(s, &p, [x0], [y0]);
-                        first += 4;
-                    }
-                }
-                2 => {
-                    while whole(first, 2) {
-                        tile::streams(s, &[self.panel(first).1, self.panel(first + 1).1], [x0, x1], [y0, y1]);
-                        first += 2;
-                    }
-                }
-                3 => {
-                    while whole(first, 2) {
-                        tile::streams(s, &[self.panel(first).1, self.panel(first + 1).1], [x0, x1, x2], [y0, y1, y2]);
-                        first += 2;
-                    }
-                }
-                _ => {}
-            }
-            let all = Rows { x, depth: e.depth, y, stride: e.columns, rows: rows.len() };
-            gemm::product(s, all, panels.end - first, |i| self.panel(first + i));
+            let (x, y) = (self.x.add(rows.start * e.depth), self.y.add(rows.start * e.columns));
+            let rows = Rows { x, depth: e.depth, apart: e.depth, y, stride: e.columns, rows: rows.len() };
+            packed::product(s, rows, &matrix);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of a row-major matrix against panels of another.
 
 use crate::{
-    epilogue::{Epilogue, Finish, Place},
+    epilogue::{Finish, Place},
     panel::Columns,
     tile::{self, Panel},
 };
@@ -14,6 +14,8 @@ pub struct Rows {
     pub x: *const f32,
     /// Elements in a row.
     pub depth: usize,
+    /// Elements from one row to the next.
+    pub apart: usize,
     /// First element of the first row of the output.
     pub y: *mut f32,
     /// Elements in a row of the output.
@@ -25,14 +27,15 @@ pub struct Rows {
 /// Most rows whose pointers are made at once.
 const MOST: usize = 48;
 
-/// The panel of `columns` whose weights begin at `weights`, `step` elements apart.
+/// The panel of `columns` whose weights begin at `weights`, `step` elements apart, and whose sums start from the numbers at
+/// `init`.
 #[inline(always)]
 pub fn panel<'a>(
     columns: &Columns,
     weights: *const f32,
     step: usize,
     depth: usize,
-    epilogue: &Epilogue,
+    init: *const f32,
     finish: &'a Finish<'a>,
 ) -> Panel<'a> {
     Panel {
@@ -42,7 +45,7 @@ pub fn panel<'a>(
         offsets: &[],
         k: depth,
         beside: 0,
-        init: epilogue.init(columns.first),
+        init,
         place: Place { channel: columns.first, lanes: columns.lanes, columns: [columns.first, columns.first + LANES] },
         finish,
     }
@@ -73,7 +76,7 @@ pub unsafe fn product<'a, S: Simd>(
         for i in 0..n {
             // SAFETY: within the rows.
             unsafe {
-                x[i] = rows.x.add((from + i) * rows.depth);
+                x[i] = rows.x.add((from + i) * rows.apart);
                 y[i] = rows.y.add((from + i) * rows.stride);
             }
         }

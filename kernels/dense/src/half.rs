@@ -184,7 +184,8 @@ impl Run<'_> {
             let channel = (first + i) * PANEL;
             let lanes = PANEL.min(e.columns - channel);
             let columns = Columns { first: channel, lanes, vectors: 2, groups: 0..1 };
-            let panel: Panel<'_> = gemm::panel(&columns, core::ptr::null(), PANEL, e.depth, epilogue, finish);
+            let panel: Panel<'_> =
+                gemm::panel(&columns, core::ptr::null(), PANEL, e.depth, epilogue.init(columns.first), finish);
             // SAFETY: starts are padded to whole panels; these columns of the output are this task's alone.
             unsafe {
                 let (a, b) = (s.load(panel.init), s.load(panel.init.add(LANES)));

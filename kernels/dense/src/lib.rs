@@ -1,8 +1,8 @@
-//! Dense arithmetic in `f32`: convolution, transposed convolution and matrix products.
+//! Dense arithmetic in `f32`: convolution, transposed convolution, matrix products and recurrence.
 //!
-//! Direct convolution, fully connected layers and matrix products all rest on one micro-kernel (`tile`): up to six rows
-//! (output pixels) times sixteen columns (output channels), weights in panels of sixteen columns, the other operand
-//! read one scalar at a time.
+//! Direct convolution, fully connected and recurrent layers and matrix products all rest on one micro-kernel (`tile`): up
+//! to six rows (output pixels) times sixteen columns (output channels), weights in panels of sixteen columns, the other
+//! operand read one scalar at a time.
 #![warn(missing_docs)]
 // Families share code, of which some have no use for all.
 #![cfg_attr(
@@ -30,7 +30,9 @@ mod half;
 mod im2col;
 pub mod matmul;
 mod one_row;
+mod packed;
 pub mod panel;
+mod recurrent;
 mod stamp;
 #[cfg(feature = "lowbit")]
 mod table;
@@ -111,6 +113,9 @@ kernels! {
         matmul::MatMul: "matmul_f32",
             "Batched matrix product: panels of sixteen columns of the right operand against tiles of rows of the left",
             ["MatMul"], Reassociated;
+        recurrent::Recurrent: "recurrent_f32",
+            "LSTM, GRU and plain recurrence: one product with all steps of the input, then one for each step with the state",
+            ["Recurrent"], Reassociated;
     }
     transforms {
         #[cfg(feature = "winograd")]

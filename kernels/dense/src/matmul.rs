@@ -226,7 +226,7 @@ impl Task for Run<'_> {
         let b = &b[from_b..][..e.depth * e.columns];
         // SAFETY: within the output, whose length was checked.
         let y = unsafe { y.add((batch * e.rows + rows.start) * e.columns) };
-        let all = Rows { x: a.as_ptr(), depth: e.depth, y, stride: e.columns, rows: rows.len() };
+        let all = Rows { x: a.as_ptr(), depth: e.depth, apart: e.depth, y, stride: e.columns, rows: rows.len() };
         for c in &panels[chosen.clone()] {
             let (weights, step) = if is_packed(c, e.rows) {
                 let packed = &mut self.buffer[..e.depth * c.width()];
@@ -244,7 +244,8 @@ impl Task for Run<'_> {
             };
             // SAFETY: the slices above have all rows; no other task has these rows and columns.
             unsafe {
-                gemm::product(s, all, 1, |_| (c.vectors, gemm::panel(c, weights, step, e.depth, epilogue, finish)));
+                let init = epilogue.init(c.first);
+                gemm::product(s, all, 1, |_| (c.vectors, gemm::panel(c, weights, step, e.depth, init, finish)));
             }
         }
     }

@@ -131,6 +131,7 @@ impl Task for Run<'_> {
                 let rows = Rows {
                     x: weights[channel * sum..].as_ptr(),
                     depth: sum,
+                    apart: sum,
                     y: y.add((self.sample * p.outputs + channel) * stride),
                     stride,
                     rows,
