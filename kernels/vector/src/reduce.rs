@@ -164,6 +164,8 @@ impl Task for Pass<'_> {
 trait Fold {
     const START: f32;
     fn take<S: Simd>(s: S, acc: S::V, x: S::V) -> S::V;
+    /// Two that have taken elements.
+    fn merge<S: Simd>(s: S, a: S::V, b: S::V) -> S::V;
     fn join(a: f32, b: f32) -> f32;
     fn map(x: f32) -> f32 {
         x
@@ -171,13 +173,17 @@ trait Fold {
 }
 
 macro_rules! folds {
-    ($($name:ident, $start:expr, |$s:ident, $a:ident, $x:ident| $v:expr, $one:expr, $map:expr;)*) => {$(
+    ($($name:ident, $start:expr, |$s:ident, $a:ident, $x:ident| $v:expr, $both:expr, $one:expr, $map:expr;)*) => {$(
         struct $name;
         impl Fold for $name {
             const START: f32 = $start;
             #[inline(always)]
             fn take<S: Simd>($s: S, $a: S::V, $x: S::V) -> S::V {
                 $v
+            }
+            #[inline(always)]
+            fn merge<S: Simd>($s: S, $a: S::V, $x: S::V) -> S::V {
+                $both($s, $a, $x)
             }
             #[inline(always)]
             fn join($a: f32, $x: f32) -> f32 {
@@ -191,23 +197,32 @@ macro_rules! folds {
     )*};
 }
 folds! {
-    Sum, 0.0, |s, a, x| s.add(a, x), a + x, x;
-    Prod, 1.0, |s, a, x| s.mul(a, x), a * x, x;
-    Max, f32::NEG_INFINITY, |s, a, x| math::max_nan(s, a, x), if a > x || a.is_nan() { a } else { x }, x;
-    Min, f32::INFINITY, |s, a, x| math::min_nan(s, a, x), if a < x || a.is_nan() { a } else { x }, x;
-    Magnitudes, 0.0, |s, a, x| s.add(a, s.abs(x)), a + x, x.abs();
-    Squares, 0.0, |s, a, x| s.mul_add(x, x, a), a + x, x * x;
+    Sum, 0.0, |s, a, x| s.add(a, x), S::add, a + x, x;
+    Prod, 1.0, |s, a, x| s.mul(a, x), S::mul, a * x, x;
+    Max, f32::NEG_INFINITY, |s, a, x| math::max_nan(s, a, x), math::max_nan, if a > x || a.is_nan() { a } else { x }, x;
+    Min, f32::INFINITY, |s, a, x| math::min_nan(s, a, x), math::min_nan, if a < x || a.is_nan() { a } else { x }, x;
+    Magnitudes, 0.0, |s, a, x| s.add(a, s.abs(x)), S::add, a + x, x.abs();
+    Squares, 0.0, |s, a, x| s.mul_add(x, x, a), S::add, a + x, x * x;
 }
 
 /// The offset of combination `i` of `dims`.
 #[inline(always)]
 fn offset(dims: &[(usize, usize)], mut i: usize) -> usize {
+    let Some((&(_, first), inner)) = dims.split_first() else { return 0 };
     let mut at = 0;
-    for &(n, stride) in dims.iter().rev() {
+    for &(n, stride) in inner.iter().rev() {
         at += i % n * stride;
         i /= n;
     }
-    at
+    at + i * first
+}
+
+/// The lanes of the last eight elements of a row of `len` that are in no whole vector from the front.
+#[inline(always)]
+fn last_lanes<S: Simd>(s: S, len: usize) -> S::V {
+    let mut a = [0.0; LANES];
+    a[LANES - len % LANES..].fill(f32::from_bits(u32::MAX));
+    s.from_array(a)
 }
 
 impl Pass<'_> {
@@ -215,13 +230,14 @@ impl Pass<'_> {
     fn go<S: Simd, F: Fold>(&self, s: S) {
         let (inner, reduced_inner) = self.nest.inner;
         let combinations: usize = self.nest.reduced.iter().map(|d| d.0).product();
+        let last = last_lanes(s, inner);
         for unit in self.units.clone() {
             if reduced_inner {
                 let base = offset(&self.nest.kept, unit);
                 let mut total = F::START;
                 for i in 0..combinations {
                     let row = &self.x[base + offset(&self.nest.reduced, i)..][..inner];
-                    total = F::join(total, self.row::<S, F>(s, row));
+                    total = F::join(total, self.row::<S, F>(s, row, last));
                 }
                 // SAFETY: one result per unit, which this task alone writes.
                 unsafe { *self.dst.add(unit) = self.finish(total) };
@@ -243,25 +259,37 @@ impl Pass<'_> {
         }
     }
 
+    /// A row folded into one number. `last` is what [`last_lanes`] says.
     #[inline(always)]
-    fn row<S: Simd, F: Fold>(&self, s: S, row: &[f32]) -> f32 {
-        let mut acc = [s.splat(F::START); 4];
-        let full = row.len() / LANES * LANES;
-        for i in (0..full).step_by(LANES) {
-            // SAFETY: `i + 8 <= row.len()`.
-            let v = unsafe { s.load(row.as_ptr().add(i)) };
-            let k = i / LANES % 4;
-            acc[k] = F::take(s, acc[k], v);
+    fn row<S: Simd, F: Fold>(&self, s: S, row: &[f32], last: S::V) -> f32 {
+        let (x, n) = (row.as_ptr(), row.len());
+        if n < LANES {
+            return row.iter().fold(F::START, |t, &x| F::join(t, F::map(x)));
         }
-        let lanes = acc.map(|a| s.to_array(a));
-        let mut total = F::START;
-        for lane in 0..LANES {
-            total = F::join(
-                total,
-                F::join(F::join(lanes[0][lane], lanes[1][lane]), F::join(lanes[2][lane], lanes[3][lane])),
-            );
+        let start = s.splat(F::START);
+        let mut acc = [start; 4];
+        let mut i = 0;
+        // SAFETY: every load is within the row.
+        unsafe {
+            while i + 4 * LANES <= n {
+                for (k, a) in acc.iter_mut().enumerate() {
+                    *a = F::take(s, *a, s.load(x.add(i + k * LANES)));
+                }
+                i += 4 * LANES;
+            }
+            while i + LANES <= n {
+                acc[0] = F::take(s, acc[0], s.load(x.add(i)));
+                i += LANES;
+            }
+            if i < n {
+                acc[1] = F::take(s, acc[1], s.select(last, s.load(x.add(n - LANES)), start));
+            }
         }
-        row[full..].iter().fold(total, |t, &x| F::join(t, F::map(x)))
+        let two = |a, b| F::merge(s, a, b);
+        let a = s.to_array(two(two(acc[0], acc[1]), two(acc[2], acc[3])));
+        let (even, odd) =
+            (F::join(F::join(a[0], a[4]), F::join(a[2], a[6])), F::join(F::join(a[1], a[5]), F::join(a[3], a[7])));
+        F::join(even, odd)
     }
 
     #[inline(always)]
@@ -293,9 +321,10 @@ impl Pass<'_> {
     #[inline(always)]
     fn log_sum_exp<S: Simd>(&self, s: S) {
         let inner = self.nest.inner.0;
+        let last = last_lanes(s, inner);
         for unit in self.units.clone() {
             let row = &self.x[offset(&self.nest.kept, unit)..][..inner];
-            let top = self.row::<S, Max>(s, row);
+            let top = self.row::<S, Max>(s, row, last);
             // An infinite maximum would make NaN of the differences.
             let shift = if top.is_finite() { top } else { 0.0 };
             let t = s.splat(shift);
