@@ -3,6 +3,7 @@
 //! Each family is written once over [`paring_simd::Simd`] and stamped for every instruction set in [`KERNELS`].
 //! Kernels that only move or compare elements are portable code alone.
 
+mod arg_reduce;
 pub mod batch_norm;
 mod binary;
 mod cast;
@@ -82,6 +83,8 @@ kernels! {
             ["Lrn"], Reassociated;
         reduce::Reduce: "reduce_f32", "Folds over merged axes.",
             ["Reduce"], Reassociated;
+        arg_reduce::ArgReduce: "arg_reduce_f32", "Places of extremes, of rows or of many columns at once.",
+            ["ArgReduce"], Exact;
         resize::Resize: "resize_f32", "Nearest and linear interpolation by tables.",
             ["Resize"], Reassociated;
         movement::Movement: "movement", "Strided copies over merged dimensions, transposed in 8x8 blocks.",

@@ -1,0 +1,65 @@
+//! Operators about the order of elements.
+
+mod support;
+
+use paring_core::{DType, Tensor, op::*};
+use support::{Case, Rng};
+
+/// Numbers of which many are equal, zeros of both signs and infinities among them; one in `nans` is NaN.
+fn ties(rng: &mut Rng, shape: &[usize], nans: Option<u64>) -> Tensor {
+    let n: usize = shape.iter().product();
+    let few = [0.0, -0.0, 1.5, -1.5, 1e-40, f32::INFINITY, f32::NEG_INFINITY, -3.0];
+    let mut one = || match nans {
+        Some(every) if (rng.next() >> 20).is_multiple_of(every) => {
+            [f32::NAN, -f32::NAN][(rng.next() >> 40) as usize % 2]
+        }
+        _ => few[(rng.next() >> 40) as usize % few.len()],
+    };
+    Tensor::new(shape, &(0..n).map(|_| one()).collect::<Vec<f32>>()).unwrap()
+}
+
+/// Inputs of a shape: all different, many equal, NaN here and there, nothing else.
+fn inputs(rng: &mut Rng, shape: &[usize]) -> [Tensor; 6] {
+    let n = shape.iter().product();
+    [
+        rng.tensor(DType::F32, shape),
+        ties(rng, shape, None),
+        ties(rng, shape, Some(7)),
+        ties(rng, shape, Some(100)),
+        ties(rng, shape, Some(1)),
+        Tensor::new(shape, &vec![f32::NEG_INFINITY; n]).unwrap(),
+    ]
+}
+
+#[test]
+fn places_of_extremes_agree_along_any_axis() {
+    let mut rng = Rng::new(1);
+    for (shape, axis) in [
+        (&[5][..], 0),
+        (&[1], -1),
+        (&[3, 1, 4], 1),
+        (&[3, 7], -1),
+        (&[3, 8], 1),
+        (&[40, 39], 1),
+        (&[40, 80], 1),
+        (&[2, 257], 1),
+        (&[2, 1100], -1),
+        (&[9, 1], 0),
+        (&[2, 5, 3], 1),
+        (&[2, 21, 17, 31], 1),
+        (&[3, 300, 2, 4], -3),
+        (&[50, 1030], 0),
+    ] {
+        for x in inputs(&mut rng, shape) {
+            for (max, last, keep_dims) in
+                [(true, false, true), (true, true, false), (false, false, false), (false, true, true)]
+            {
+                let at = if axis < 0 { axis + shape.len() as i64 } else { axis } as usize;
+                let mut y = shape.to_vec();
+                y.splice(at..at + 1, keep_dims.then_some(1));
+                let op = Op::ArgReduce(ArgReduceAttrs { max, axis, keep_dims, last });
+                Case::new(op).input(x.clone()).output(DType::I64, &y).check();
+            }
+        }
+    }
+}
