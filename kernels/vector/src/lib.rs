@@ -27,6 +27,7 @@ mod scalar;
 mod softmax;
 mod strided;
 pub mod support;
+mod top_k;
 mod unpool;
 pub mod windows;
 
@@ -101,6 +102,7 @@ kernels! {
         gather::Gather: "gather", "Slices or elements by checked indices.", ["Gather", "GatherElements"], Exact;
         scalar::Scalar: "scalar", "Comparisons, choices, integers and booleans.", ["Binary", "Where", "Unary"], Exact;
         cast::Cast: "cast", "Conversions of the element type.", ["Cast"], Exact;
+        top_k::TopK: "top_k_f32", "A heap of those kept, and the rest compared with the least of it.", ["TopK"], Exact;
         unpool::MaxUnpool: "max_unpool", "Elements put where their indices say.", ["MaxUnpool"], Exact;
     }
 }

@@ -63,3 +63,36 @@ fn places_of_extremes_agree_along_any_axis() {
         }
     }
 }
+
+#[test]
+fn first_few_agree_along_any_axis() {
+    let mut rng = Rng::new(2);
+    for (shape, axis, k) in [
+        (&[5][..], 0, 5),
+        (&[1], -1, 1),
+        (&[40], 0, 1),
+        (&[3, 17], -1, 2),
+        (&[4, 1000], 1, 300),
+        (&[1, 5000], 1, 40),
+        (&[300, 200], -1, 7),
+        (&[100, 41], 0, 20),
+        (&[2, 60, 3, 5], 1, 33),
+        (&[2, 60, 1], -2, 59),
+    ] {
+        let at = if axis < 0 { axis + shape.len() as i64 } else { axis } as usize;
+        let mut y = shape.to_vec();
+        y[at] = k;
+        for x in inputs(&mut rng, shape) {
+            for (largest, sorted) in [(true, true), (false, true), (true, false)] {
+                let case = Case::new(Op::TopK(TopKAttrs { axis, largest, sorted })).input(x.clone());
+                let both = case.i64s(&[k as i64]).output(DType::F32, &y).output(DType::I64, &y);
+                both.check();
+                let case = Case::new(both.problem.op.clone()).input(x.clone()).i64s(&[k as i64]);
+                case.unwanted().output(DType::I64, &y).check();
+                // The kernel need not read how many: the shape of the output says so.
+                let case = Case::new(both.problem.op.clone()).input(x.clone());
+                case.input(Tensor::from_i64s(&[k as i64])).output(DType::F32, &y).unwanted().check();
+            }
+        }
+    }
+}
