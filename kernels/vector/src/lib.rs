@@ -9,6 +9,7 @@ mod binary;
 mod cast;
 mod channels;
 mod concat;
+mod cum_sum;
 mod elementwise;
 mod gather;
 mod global_pool;
@@ -103,6 +104,7 @@ kernels! {
         scalar::Scalar: "scalar", "Comparisons, choices, integers and booleans.", ["Binary", "Where", "Unary"], Exact;
         cast::Cast: "cast", "Conversions of the element type.", ["Cast"], Exact;
         top_k::TopK: "top_k_f32", "A heap of those kept, and the rest compared with the least of it.", ["TopK"], Exact;
+        cum_sum::CumSum: "cum_sum", "Many columns at once.", ["CumSum"], Exact;
         unpool::MaxUnpool: "max_unpool", "Elements put where their indices say.", ["MaxUnpool"], Exact;
     }
 }

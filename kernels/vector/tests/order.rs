@@ -96,3 +96,22 @@ fn first_few_agree_along_any_axis() {
         }
     }
 }
+
+#[test]
+fn running_sums_agree_along_any_axis() {
+    let mut rng = Rng::new(3);
+    for dtype in [DType::F32, DType::I32, DType::I64] {
+        for (shape, axis) in
+            [(&[9][..], 0), (&[1, 1], -1), (&[5, 300], 1), (&[2, 40, 130], 1), (&[70, 64], -2), (&[2, 3, 7, 5], 2)]
+        {
+            for (exclusive, reverse) in [(false, false), (true, false), (false, true), (true, true)] {
+                let op = Op::CumSum(CumSumAttrs { exclusive, reverse });
+                let case = Case::new(op).input(rng.tensor(dtype, shape)).constant(Tensor::new(&[], &[axis]).unwrap());
+                case.output(dtype, shape).check();
+            }
+        }
+    }
+    let far = Tensor::new(&[3], &[i32::MAX, 1, i32::MAX]).unwrap();
+    let case = Case::new(Op::CumSum(CumSumAttrs { exclusive: false, reverse: false })).input(far);
+    case.constant(Tensor::new(&[1], &[0i32]).unwrap()).output(DType::I32, &[3]).check();
+}
