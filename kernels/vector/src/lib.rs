@@ -99,7 +99,7 @@ kernels! {
         concat::Concat: "concat", "Runs of memory, copied.", ["Concat", "Split"], Exact;
         channels::Channels: "channels_blocked", "Lanes of blocked channels, from a table of their sources.",
             ["Concat", "Split", "Slice", "ChannelShuffle", "Gather"], Exact;
-        pad::Pad: "pad_constant", "Rows, copied between fills.", ["Pad"], Exact;
+        pad::Pad: "pad", "Rows, copied between borders.", ["Pad"], Exact;
         gather::Gather: "gather", "Slices or elements by checked indices.", ["Gather", "GatherElements"], Exact;
         scalar::Scalar: "scalar", "Comparisons, choices, integers and booleans.", ["Binary", "Where", "Unary"], Exact;
         cast::Cast: "cast", "Conversions of the element type.", ["Cast"], Exact;

@@ -131,6 +131,58 @@ fn padding_agrees_in_both_layouts() {
 }
 
 #[test]
+fn padding_with_own_elements_agrees_in_both_layouts() {
+    let mut rng = Rng::new(10);
+    for mode in [PadMode::Reflect, PadMode::Edge, PadMode::Wrap] {
+        let mut pad = |dtype: DType, x: &[usize], pads: &[i64], axes: Option<&[i64]>| {
+            let count = pads.len() / 2;
+            let mut y = x.to_vec();
+            for i in 0..count {
+                let d = axes.map_or(i, |a| a[i].rem_euclid(x.len() as i64) as usize);
+                y[d] = (x[d] as i64 + pads[i] + pads[i + count]) as usize;
+            }
+            let case = Case::new(Op::Pad(PadAttrs { mode })).input(rng.tensor(dtype, x)).i64s(pads);
+            let case = if let Some(axes) = axes { case.absent().i64s(axes) } else { case };
+            case.output(dtype, &y).check()
+        };
+        let both = [Layout::Plain, Layout::Blocked(8)];
+        for c in [16, 11] {
+            let x = [2, c, 5, 6];
+            assert_eq!(pad(DType::F32, &x, &[0, 0, 1, 2, 0, 0, 3, 0], None), both);
+            // Farther than the axis is long, on one axis, not at all, cut off on one side.
+            assert_eq!(pad(DType::F32, &x, &[2, 0, 7, 13, 0, 0, 11, 20], None), both);
+            assert_eq!(pad(DType::F32, &x, &[3, 4], Some(&[2])), both);
+            assert_eq!(pad(DType::F32, &x, &[0, 0], Some(&[-1])), both);
+            assert_eq!(pad(DType::F32, &x, &[-2, 3, 9, -4], Some(&[-2, -1])), both);
+            assert_eq!(pad(DType::F32, &x, &[1, 2], Some(&[1])), [Layout::Plain]);
+        }
+        for dtype in TYPES {
+            pad(dtype, &[4, 3, 5], &[1, 0, 2, 0, 3, 1], None);
+            pad(dtype, &[4, 3, 5], &[0, 2, 0, 1, 1, 0], None);
+            pad(dtype, &[1, 70, 1], &[1, 40, 2, 3, 40, 1], None);
+            pad(dtype, &[7], &[-7, 9], None);
+            pad(dtype, &[7], &[9, -7], None);
+        }
+    }
+}
+
+#[test]
+fn pads_beyond_their_output_are_declined() {
+    let mut rng = Rng::new(11);
+    let pad = paring_vector::KERNELS.iter().find(|k| k.descriptor().name == "pad").unwrap();
+    for pads in [[i64::MIN, i64::MAX], [-4, 4], [5, -4], [i64::MAX - 3, 3 - i64::MAX]] {
+        for mode in [PadMode::Constant, PadMode::Reflect] {
+            let case = Case::new(Op::Pad(PadAttrs { mode })).input(rng.tensor(DType::F32, &[3])).i64s(&pads);
+            let y = 3i64.wrapping_add(pads[0]).wrapping_add(pads[1]) as usize;
+            let case = case.output(DType::F32, &[y]);
+            let machine = paring_kernel::Machine::generic(paring_simd::detect());
+            let reason = pad.offers(&case.problem, &machine, &mut Vec::new()).unwrap_err().to_string();
+            assert!(reason.contains("beyond its output"), "{reason}");
+        }
+    }
+}
+
+#[test]
 fn repeats_and_views_agree() {
     let mut rng = Rng::new(7);
     for dtype in TYPES {
