@@ -13,6 +13,7 @@ mod cum_sum;
 mod elementwise;
 mod gather;
 mod global_pool;
+mod grid_sample;
 mod loops;
 mod lrn;
 mod movement;
@@ -105,6 +106,8 @@ kernels! {
         cast::Cast: "cast", "Conversions of the element type.", ["Cast"], Exact;
         top_k::TopK: "top_k_f32", "A heap of those kept, and the rest compared with the least of it.", ["TopK"], Exact;
         cum_sum::CumSum: "cum_sum", "Many columns at once.", ["CumSum"], Exact;
+        grid_sample::GridSample: "grid_sample_f32", "Up to four elements of every channel, their places computed once.",
+            ["GridSample"], Reassociated;
         unpool::MaxUnpool: "max_unpool", "Elements put where their indices say.", ["MaxUnpool"], Exact;
     }
 }
