@@ -7,7 +7,7 @@ use paring_kernel::{KernelError, NumericClass, Offer, Packed, Prepared, Problem,
 use paring_simd::Simd;
 use std::sync::Arc;
 
-/// `Cast` among the types that networks compute with.
+/// `Cast` among the types that networks compute with, but for what [`CastF32`](crate::cast_f32::CastF32) does.
 pub(crate) struct Cast;
 
 /// Conversion as the operator defines it: to integers, fractions are cut off, numbers out of range saturate, NaN is 0.
@@ -25,7 +25,7 @@ macro_rules! conversions {
         }
     )*};
 }
-conversions!(f32 => f32, f64, i64, i32, i8, u8);
+conversions!(f32 => f32, f64);
 conversions!(f64 => f32, f64, i64, i32, i8, u8);
 conversions!(i64 => f32, f64, i64, i32, i8, u8);
 conversions!(i32 => f32, f64, i64, i32, i8, u8);
@@ -59,18 +59,23 @@ struct Run {
 
 impl Prepared for Run {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let x = cx.input::<u8>(0);
-        let parallel = cx.parallel();
-        let y = cx.shared_output::<u8>(0);
-        let len = y.len() / self.to;
-        split(parallel, len.div_ceil(CHUNK), len * (self.from + self.to), &|chunks, _| {
-            let (start, end) = (chunks.start * CHUNK, (chunks.end * CHUNK).min(len));
-            // SAFETY: chunks are disjoint.
-            let y = unsafe { y.slice(start * self.to, (end - start) * self.to) };
-            (self.convert)(&x[start * self.from..end * self.from], y);
-        });
+        converted(cx, self.from, self.to, &self.convert);
         Ok(())
     }
+}
+
+/// Converts all elements, of `from` bytes each, to those of `to` bytes.
+pub(crate) fn converted(cx: &mut RunCx<'_>, from: usize, to: usize, convert: &(dyn Fn(&[u8], &mut [u8]) + Sync)) {
+    let x = cx.input::<u8>(0);
+    let parallel = cx.parallel();
+    let y = cx.shared_output::<u8>(0);
+    let len = y.len() / to;
+    split(parallel, len.div_ceil(CHUNK), len * (from + to), &|chunks, _| {
+        let (start, end) = (chunks.start * CHUNK, (chunks.end * CHUNK).min(len));
+        // SAFETY: chunks are disjoint.
+        let y = unsafe { y.slice(start * to, (end - start) * to) };
+        convert(&x[start * from..end * from], y);
+    });
 }
 
 fn run<X: Element, Y: Element>(convert: fn(&[u8], &mut [u8])) -> Result<Box<dyn Prepared>, Reject> {
@@ -96,16 +101,16 @@ fn prepared(p: &Problem) -> Result<Box<dyn Prepared>, Reject> {
         return Err("not a conversion".into());
     }
     macro_rules! table {
-        ($($from:ident $x:ty => { $($to:ident $y:ty),* };)*) => {
+        ($($from:ident $x:ty => { $($to:ident $y:ty),* };)* -> { $($some:ident $z:ty),* }) => {
             match (x.dtype, y.dtype) {
                 $($((DType::$from, DType::$to) => run::<$x, $y>(numbers::<$x, $y>),)*)*
-                $((DType::$from, DType::Bool) => run::<$x, u8>(truths::<$x>),)*
+                $((DType::$some, DType::Bool) => run::<$z, u8>(truths::<$z>),)*
                 (from, to) => Err(format!("no loop from {from} to {to}").into()),
             }
         };
     }
     table! {
-        F32 f32 => { F32 f32, F64 f64, I64 i64, I32 i32, I8 i8, U8 u8, F16 f16, BF16 bf16 };
+        F32 f32 => { F32 f32, F64 f64, F16 f16, BF16 bf16 };
         F64 f64 => { F32 f32, F64 f64, I64 i64, I32 i32, I8 i8, U8 u8 };
         I64 i64 => { F32 f32, F64 f64, I64 i64, I32 i32, I8 i8, U8 u8 };
         I32 i32 => { F32 f32, F64 f64, I64 i64, I32 i32, I8 i8, U8 u8 };
@@ -114,6 +119,7 @@ fn prepared(p: &Problem) -> Result<Box<dyn Prepared>, Reject> {
         Bool u8 => { F32 f32, F64 f64, I64 i64, I32 i32, I8 i8, U8 u8 };
         F16 f16 => { F32 f32 };
         BF16 bf16 => { F32 f32 };
+        -> { F64 f64, I64 i64, I32 i32, I8 i8, U8 u8, Bool u8, F16 f16, BF16 bf16 }
     }
 }
 

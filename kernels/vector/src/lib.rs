@@ -7,6 +7,7 @@ mod arg_reduce;
 pub mod batch_norm;
 mod binary;
 mod cast;
+mod cast_f32;
 mod channels;
 mod concat;
 mod cum_sum;
@@ -90,6 +91,7 @@ kernels! {
             ["ArgReduce"], Exact;
         resize::Resize: "resize_f32", "Nearest and linear interpolation by tables.",
             ["Resize"], Reassociated;
+        cast_f32::CastF32: "cast_f32", "Conversions of `f32` to integers, saturating.", ["Cast"], Exact;
         movement::Movement: "movement", "Strided copies over merged dimensions, transposed in 8x8 blocks.",
             ["Transpose", "Slice", "Expand", "Tile", "ChannelShuffle", "DepthToSpace", "SpaceToDepth", "Reshape",
              "Flatten", "Squeeze", "Unsqueeze", "Identity"], Exact;

@@ -241,6 +241,17 @@ fn choices_and_conversions_agree() {
             Case::new(Op::Cast(CastAttrs { to })).input(x).output(to, &[5, 67]).check();
         }
     }
+    // Around the ends of every range, in groups that hold one too large for 32 bits and in groups that do not.
+    let ends =
+        [0.0f32, 0.99, 127.0, 128.0, 254.9, 255.0, 256.0, 2_147_483_520.0, 2_147_483_648.0, 9.2e18, 9.3e18, 1e-45];
+    let mut values: Vec<f32> = ends.iter().flat_map(|&v| [v, -v]).collect();
+    values.extend((0..500).map(|i| if i == 300 { f32::NAN } else { (i - 250) as f32 * 1.37 }));
+    for to in [DType::I64, DType::I32, DType::I8, DType::U8, DType::Bool] {
+        let x = Tensor::new(&[values.len()], &values).unwrap();
+        Case::new(Op::Cast(CastAttrs { to })).input(x).output(to, &[values.len()]).check();
+        let x = rng.tensor(DType::F32, &[70_001]);
+        Case::new(Op::Cast(CastAttrs { to })).input(x).output(to, &[70_001]).check();
+    }
     for to in [DType::F16, DType::BF16] {
         let x = rng.tensor(DType::F32, &[5, 67]);
         Case::new(Op::Cast(CastAttrs { to })).input(x).output(to, &[5, 67]).check();
