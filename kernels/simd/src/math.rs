@@ -20,8 +20,10 @@ pub(crate) const SIGN: f32 = -0.0;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
-/// Added to a number of less than 2^22 it rounds that to an integer `n`, and leaves `n + 127` as the lowest bits.
-const ROUND: f32 = 1.5 * 8_388_608.0 + 127.0;
+/// Added to a number of less than 2^22 it rounds that to an integer.
+const INTEGER: f32 = 1.5 * 8_388_608.0;
+/// As [`INTEGER`]; it leaves `n + 127` as the lowest bits.
+const ROUND: f32 = INTEGER + 127.0;
 
 /// `2^n` for lanes that hold integers within -126..=127.
 #[inline(always)]
@@ -169,6 +171,39 @@ pub fn erf<S: Lanes>(s: S, x: S::V) -> S::V {
     let e = exp_normal(s, s.sub(s.mul(q, t), t));
     let large = s.or(s.sub(s.splat(1.0), e), s.and(x, s.splat(SIGN)));
     s.select(s.less(a, s.splat(0.927_734_4)), small, large)
+}
+
+/// Up to where [`sin`] and [`cos`] are accurate.
+pub const MOST_ANGLE: f32 = 10_000.0;
+
+/// `|x| = n pi/2 + r`: `sin |x|` or, where `ahead` is 1, `cos x`, by the polynomials of Cephes (`sinf`).
+#[inline(always)]
+fn sine<S: Lanes>(s: S, x: S::V, ahead: f32) -> S::V {
+    let n = s.sub(s.mul_add(x, s.splat(core::f32::consts::FRAC_2_PI), s.splat(INTEGER)), s.splat(INTEGER));
+    // pi/2 in three parts; the first two have few bits, so that their products with `n` are exact.
+    let r = s.mul_add(n, s.splat(-1.570_312_5), x);
+    let r = s.mul_add(n, s.splat(-4.837_513e-4), r);
+    let r = s.mul_add(n, s.splat(-7.549_79e-8), r);
+    let z = s.mul(r, r);
+    let p = poly(s, z, [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1]);
+    let odd = s.mul_add(s.mul(r, z), p, r);
+    let p = poly(s, z, [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]);
+    let even = s.mul_add(s.mul(z, z), p, s.mul_add(z, s.splat(-0.5), s.splat(1.0)));
+    // The quarter of the turn, moved so that its lowest bits become the highest of the exponent and the sign.
+    let quarter = s.to_exponent(s.add(n, s.splat(1.5 * 65_536.0 + ahead)));
+    s.xor(s.select(s.less(s.splat(1.0), s.abs(quarter)), even, odd), s.and(quarter, s.splat(SIGN)))
+}
+
+/// Sine, of numbers up to [`MOST_ANGLE`].
+#[inline(always)]
+pub fn sin<S: Lanes>(s: S, x: S::V) -> S::V {
+    s.xor(sine(s, s.abs(x), 0.0), s.and(x, s.splat(SIGN)))
+}
+
+/// Cosine, of numbers up to [`MOST_ANGLE`].
+#[inline(always)]
+pub fn cos<S: Lanes>(s: S, x: S::V) -> S::V {
+    sine(s, s.abs(x), 1.0)
 }
 
 /// The larger; NaN where either is.

@@ -40,6 +40,8 @@ function!(Ln, math::ln);
 function!(Tanh, math::tanh);
 function!(Sigmoid, math::sigmoid);
 function!(Erf, math::erf);
+function!(Sin, math::sin);
+function!(Cos, math::cos);
 function!(Floor, math::floor);
 function!(Ceil, math::ceil);
 
@@ -131,8 +133,26 @@ fn functions_are_accurate() {
     check("tanh", Tanh, sweep(-10.0, 10.0), f64::tanh, TINY, 2.0e-7);
     check("sigmoid", Sigmoid, sweep(-87.0, 100.0), sigmoid64, TINY, 2.5e-7);
     check("erf", Erf, sweep(-8.0, 8.0), erf64, TINY, 2.5e-7);
+    let most = math::MOST_ANGLE;
+    check("sin", Sin, sweep(-most, most), f64::sin, 1.0, 1.2e-7);
+    check("cos", Cos, sweep(-most, most), f64::cos, 1.0, 1.2e-7);
+    check("sin", Sin, sweep(-3.0, 3.0), f64::sin, TINY, 2.0e-7);
+    check("cos", Cos, sweep(-1.5, 1.5), f64::cos, TINY, 2.0e-7);
     check("floor", Floor, sweep(-100.0, 100.0), f64::floor, TINY, 0.0);
     check("ceil", Ceil, sweep(-100.0, 100.0), f64::ceil, TINY, 0.0);
+}
+
+#[test]
+fn sines_are_exact_at_zero_and_right_at_every_quarter() {
+    let x: Vec<f32> = (-6000..=6000).map(|i| i as f32 * core::f32::consts::FRAC_PI_2).collect();
+    check("sin", Sin, x.clone(), f64::sin, 1.0, 1.2e-7);
+    check("cos", Cos, x, f64::cos, 1.0, 1.2e-7);
+    for y in run(Sin, vec![0.0, -0.0, 1e-45, -1e-45]) {
+        assert_eq!(y.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), [0, 1 << 31, 1, 1 << 31 | 1]);
+    }
+    for y in run(Cos, vec![0.0, -0.0, 1e-45]) {
+        assert_eq!(y, [1.0; 3]);
+    }
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Function {
             Function::Act(a) => act_ns(a),
             Function::Unary(Abs | Neg | Floor | Ceil | Round | Sign) => 0.05,
             Function::Unary(Sqrt | Reciprocal) => 0.2,
-            Function::Unary(Exp | Log | Erf) => 0.6,
+            Function::Unary(Exp | Log | Erf | Sin | Cos) => 0.5,
             Function::Unary(_) => 8.0,
         }
     }
@@ -154,11 +154,8 @@ impl Task for ActPass {
     type Output = ();
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        if S::SMALL {
-            map_act::<S, 1>(s, self.act, self.x, self.y, self.len);
-        } else {
-            map_act::<S, 4>(s, self.act, self.x, self.y, self.len);
-        }
+        let ActPass { act, x, y, len } = self;
+        if S::SMALL { map_act::<S, 1>(s, act, x, y, len) } else { map_act::<S, 4>(s, act, x, y, len) }
     }
 }
 
@@ -174,62 +171,75 @@ impl Task for UnaryPass {
     type Output = ();
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        map_unary(s, self.f, self.x, self.y, self.len);
+        let UnaryPass { f, x, y, len } = self;
+        if S::SMALL { map_unary::<S, 1>(s, f, x, y, len) } else { map_unary::<S, 4>(s, f, x, y, len) }
     }
+}
+
+/// Stores `$e` of the `$together` vectors `$v` for all of `$len` elements from `$x` to `$y`.
+macro_rules! several_loop {
+    ($s:ident, $together:ident, $x:ident, $y:ident, $len:ident, $v:ident => $e:expr) => {{
+        let mut at = 0;
+        while at < $len {
+            let n = ($len - at).min($together * LANES);
+            let mut rest = [[0.0; LANES]; $together];
+            // SAFETY: the caller promises `len` elements at both; fewer than all vectors go through `rest`.
+            unsafe {
+                let whole = n == $together * LANES;
+                if !whole {
+                    $x.add(at).copy_to_nonoverlapping(rest.as_mut_ptr().cast(), n);
+                }
+                let from = if whole { $x.add(at) } else { rest.as_ptr().cast() };
+                let mut $v = [$s.splat(0.0); $together];
+                for i in 0..$together {
+                    $v[i] = $s.load(from.add(i * LANES));
+                }
+                let value = $e;
+                let to = if whole { $y.add(at) } else { rest.as_mut_ptr().cast() };
+                for i in 0..$together {
+                    $s.store(to.add(i * LANES), value[i]);
+                }
+                if !whole {
+                    rest.as_ptr().cast::<f32>().copy_to_nonoverlapping($y.add(at), n);
+                }
+            }
+            at += n;
+        }
+    }};
 }
 
 #[inline(always)]
 fn map_act<S: Simd, const TOGETHER: usize>(s: S, act: Act, x: *const f32, y: *mut f32, len: usize) {
     let all = Several::<S, TOGETHER>(s);
     macro_rules! together {
-        ($v:ident => $value:expr) => {{
-            let mut at = 0;
-            while at < len {
-                let n = (len - at).min(TOGETHER * LANES);
-                let mut rest = [[0.0; LANES]; TOGETHER];
-                // SAFETY: the caller promises `len` elements at both; fewer than all vectors go through `rest`.
-                unsafe {
-                    let whole = n == TOGETHER * LANES;
-                    if !whole {
-                        x.add(at).copy_to_nonoverlapping(rest.as_mut_ptr().cast(), n);
-                    }
-                    let from = if whole { x.add(at) } else { rest.as_ptr().cast() };
-                    let mut $v = [s.splat(0.0); TOGETHER];
-                    for i in 0..TOGETHER {
-                        $v[i] = s.load(from.add(i * LANES));
-                    }
-                    let value = $value;
-                    let to = if whole { y.add(at) } else { rest.as_mut_ptr().cast() };
-                    for i in 0..TOGETHER {
-                        s.store(to.add(i * LANES), value[i]);
-                    }
-                    if !whole {
-                        rest.as_ptr().cast::<f32>().copy_to_nonoverlapping(y.add(at), n);
-                    }
-                }
-                at += n;
-            }
-        }};
+        ($v:ident => $value:expr) => {
+            several_loop!(s, TOGETHER, x, y, len, $v => $value)
+        };
     }
     by_act!(all, act, v, together!());
 }
 
 #[inline(always)]
-fn map_unary<S: Simd>(s: S, f: Unary, x: *const f32, y: *mut f32, len: usize) {
+fn map_unary<S: Simd, const TOGETHER: usize>(s: S, f: Unary, x: *const f32, y: *mut f32, len: usize) {
+    let all = Several::<S, TOGETHER>(s);
     match f {
         Unary::Abs => map_loop!(s, x, y, len, v => s.abs(v)),
         Unary::Neg => map_loop!(s, x, y, len, v => s.xor(v, s.splat(-0.0))),
-        Unary::Exp => map_loop!(s, x, y, len, v => math::exp(s, v)),
-        Unary::Log => map_loop!(s, x, y, len, v => math::ln(s, v)),
+        Unary::Exp => several_loop!(s, TOGETHER, x, y, len, v => math::exp(all, v)),
+        Unary::Log => several_loop!(s, TOGETHER, x, y, len, v => math::ln(all, v)),
         Unary::Sqrt => map_loop!(s, x, y, len, v => s.sqrt(v)),
         Unary::Reciprocal => map_loop!(s, x, y, len, v => s.div(s.splat(1.0), v)),
         Unary::Floor => map_loop!(s, x, y, len, v => math::floor(s, v)),
         Unary::Ceil => map_loop!(s, x, y, len, v => math::ceil(s, v)),
         Unary::Round => map_loop!(s, x, y, len, v => s.round(v)),
         Unary::Sign => map_loop!(s, x, y, len, v => sign(s, v)),
-        Unary::Erf => map_loop!(s, x, y, len, v => math::erf(s, v)),
-        Unary::Sin => lanes(s, f32::sin, x, y, len),
-        Unary::Cos => lanes(s, f32::cos, x, y, len),
+        Unary::Erf => several_loop!(s, TOGETHER, x, y, len, v => math::erf(all, v)),
+        Unary::Sin => {
+            several_loop!(s, TOGETHER, x, y, len, v => or_by_lanes(s, v, math::sin(all, v), f32::sin))
+        }
+        Unary::Cos => {
+            several_loop!(s, TOGETHER, x, y, len, v => or_by_lanes(s, v, math::cos(all, v), f32::cos))
+        }
         Unary::Tan => lanes(s, f32::tan, x, y, len),
         Unary::Asin => lanes(s, f32::asin, x, y, len),
         Unary::Acos => lanes(s, f32::acos, x, y, len),
@@ -242,6 +252,31 @@ fn map_unary<S: Simd>(s: S, f: Unary, x: *const f32, y: *mut f32, len: usize) {
         // Refused in `Function::of`.
         Unary::Not | Unary::BitNot | Unary::IsNan | Unary::IsInf { .. } => unreachable!("not made for {f:?}"),
     }
+}
+
+/// `y`, or `f` of `x` lane by lane where any is too large for sines of vectors.
+#[inline(always)]
+fn or_by_lanes<S: Simd, const N: usize>(s: S, x: [S::V; N], mut y: [S::V; N], f: fn(f32) -> f32) -> [S::V; N] {
+    let mut fine = s.splat(1.0);
+    for i in 0..N {
+        fine = s.and(fine, s.less(s.abs(x[i]), s.splat(math::MOST_ANGLE)));
+    }
+    if s.sum(fine) != LANES as f32 {
+        for i in 0..N {
+            y[i] = s.from_array(by_lanes(s.to_array(x[i]), s.to_array(y[i]), f));
+        }
+    }
+    y
+}
+
+#[inline(never)]
+fn by_lanes(x: [f32; LANES], mut y: [f32; LANES], f: fn(f32) -> f32) -> [f32; LANES] {
+    for (y, x) in y.iter_mut().zip(x) {
+        if !matches!(x.abs(), ..math::MOST_ANGLE) {
+            *y = f(x);
+        }
+    }
+    y
 }
 
 /// One element at a time.
