@@ -73,15 +73,21 @@ struct Run {
     shape: Shape,
 }
 
+/// Indices of either width.
 #[derive(Clone, Copy)]
-enum Indices<'a> {
+pub(crate) enum Indices<'a> {
     Wide(&'a [i64]),
     Narrow(&'a [i32]),
 }
 
-impl Indices<'_> {
+impl<'a> Indices<'a> {
+    /// Input `i`, of 64 rather than 32 bits where `wide`.
+    pub(crate) fn of(cx: &RunCx<'a>, i: usize, wide: bool) -> Indices<'a> {
+        if wide { Indices::Wide(cx.input(i)) } else { Indices::Narrow(cx.input(i)) }
+    }
+
     /// Index `i` counted from the front of an axis of `len` elements, if it is on it.
-    fn get(self, i: usize, len: usize) -> Option<usize> {
+    pub(crate) fn get(self, i: usize, len: usize) -> Option<usize> {
         let v = match self {
             Indices::Wide(x) => x[i],
             Indices::Narrow(x) => x[i].into(),
@@ -100,7 +106,7 @@ impl Prepared for Run {
 impl Run {
     fn go<T: bytemuck::Pod + Send + Sync>(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let x = cx.input::<T>(0);
-        let indices = if self.wide { Indices::Wide(cx.input(1)) } else { Indices::Narrow(cx.input(1)) };
+        let indices = Indices::of(cx, 1, self.wide);
         let parallel = cx.parallel();
         let y = cx.shared_output::<T>(0);
         let Shape { around: Around { outer, len, inner }, count, ref elements } = self.shape;

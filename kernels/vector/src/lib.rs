@@ -18,6 +18,7 @@ mod grid_sample;
 mod loops;
 mod lrn;
 mod movement;
+mod one_hot;
 mod pad;
 pub mod places;
 mod pool;
@@ -104,6 +105,7 @@ kernels! {
             ["Concat", "Split", "Slice", "ChannelShuffle", "Gather"], Exact;
         pad::Pad: "pad", "Rows, copied between borders.", ["Pad"], Exact;
         gather::Gather: "gather", "Slices or elements by checked indices.", ["Gather", "GatherElements"], Exact;
+        one_hot::OneHot: "one_hot", "Fills, with one element of each replaced.", ["OneHot"], Exact;
         scalar::Scalar: "scalar", "Comparisons, choices, integers and booleans.", ["Binary", "Where", "Unary"], Exact;
         cast::Cast: "cast", "Conversions of the element type.", ["Cast"], Exact;
         top_k::TopK: "top_k_f32", "A heap of those kept, and the rest compared with the least of it.", ["TopK"], Exact;

@@ -232,6 +232,32 @@ fn gathers_agree_and_check_their_indices() {
 }
 
 #[test]
+fn one_hot_agrees_on_every_axis() {
+    let mut rng = Rng::new(12);
+    let shape = [3, 2, 40];
+    // Some count from the back, some lie outside.
+    let wide: Vec<i64> =
+        (0..240).map(|i| [i % 13 - 6, i % 5, i64::MAX, i64::MIN][(i % 9 / 3) as usize * i as usize % 4]).collect();
+    let narrow: Vec<i32> = wide.iter().map(|&i| i.clamp(i32::MIN.into(), i32::MAX.into()) as i32).collect();
+    let both = [Tensor::new(&shape, &wide).unwrap(), Tensor::new(&shape, &narrow).unwrap()];
+    for (axis, at) in [(-1, 3), (0, 0), (1, 1), (2, 2), (-4, 0)] {
+        for depth in [1, 5] {
+            let mut y = shape.to_vec();
+            y.insert(at, depth);
+            for dtype in TYPES {
+                for indices in &both {
+                    let case = Case::new(Op::OneHot(AxisAttrs { axis })).input(indices.clone()).i64s(&[depth as i64]);
+                    case.input(rng.tensor(dtype, &[2])).output(dtype, &y).check();
+                }
+            }
+        }
+    }
+    let indices = Tensor::new(&[], &[2i64]).unwrap();
+    let case = Case::new(Op::OneHot(AxisAttrs { axis: 0 })).input(indices).i64s(&[4]);
+    case.input(rng.tensor(DType::F32, &[2])).output(DType::F32, &[4]).check();
+}
+
+#[test]
 fn resizing_agrees_in_both_layouts() {
     let mut rng = Rng::new(9);
     use Coordinates::*;
