@@ -33,18 +33,28 @@ impl Family for Resize {
     }
 
     fn work(p: &Problem, o: &Offer) -> f64 {
-        output_len(p) as f64 * if o.outputs[0] == Layout::Plain { 1.3 } else { 0.2 }
+        let slow = o.outputs[0] == Layout::Plain && Places::of(p, Layout::Plain).is_ok_and(|plan| times(&plan) == 0);
+        output_len(p) as f64 * if slow { 1.3 } else { 0.2 }
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, o: &Offer, _: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let layout = o.outputs[0];
-        Ok(Box::new(Run { s, blocked: layout != Layout::Plain, plan: Places::of(p, layout).map_err(problem)? }))
+        let plan = Places::of(p, layout).map_err(problem)?;
+        Ok(Box::new(Run { s, blocked: layout != Layout::Plain, times: times(&plan), plan }))
     }
+}
+
+/// How often every column is there, if all are copied in order and equally often; else 0.
+fn times(plan: &Places) -> usize {
+    let n = plan.cols.len() / plan.input[1];
+    let in_order = plan.cols.iter().enumerate().all(|(i, c)| !c.outside && c.first == i / n.max(1));
+    if !plan.linear && in_order && plan.cols.len() == n * plan.input[1] { n } else { 0 }
 }
 
 struct Run<S> {
     s: S,
     blocked: bool,
+    times: usize,
     plan: Places,
 }
 
@@ -55,8 +65,8 @@ impl<S: Simd> Prepared for Run<S> {
         let scratch = cx.worker_scratch();
         let y = cx.shared_output::<f32>(0);
         split(parallel, self.plan.images * self.plan.rows.len(), y.len() * 8, &|rows, worker| {
-            let (plan, blocked) = (&self.plan, self.blocked);
-            self.s.vectorize(Pass { plan, blocked, x, y, rows, scratch, worker });
+            let Run { ref plan, blocked, times, .. } = *self;
+            self.s.vectorize(Pass { plan, blocked, times, x, y, rows, scratch, worker });
         });
         Ok(())
     }
@@ -65,6 +75,8 @@ impl<S: Simd> Prepared for Run<S> {
 struct Pass<'a> {
     plan: &'a Places,
     blocked: bool,
+    /// See [`times`].
+    times: usize,
     x: &'a [f32],
     y: SharedMut<'a, f32>,
     /// Output rows of all images.
@@ -85,7 +97,10 @@ impl Task for Pass<'_> {
             let line = |i: usize| &image[i * iw * lanes..][..iw * lanes];
             // SAFETY: every output row is one unit's own.
             let y = unsafe { self.y.slice(row * ow * lanes, ow * lanes) };
-            if r.outside {
+            if row > self.rows.start && self.repeats(row) {
+                // SAFETY: the row above is this unit's own as well.
+                y.copy_from_slice(unsafe { self.y.slice((row - 1) * ow * lanes, ow * lanes) });
+            } else if r.outside {
                 y.fill(self.plan.extrapolation);
             } else if self.blocked {
                 self.blocks(s, line(r.first), line(r.second), r.weight, y);
@@ -97,6 +112,13 @@ impl Task for Pass<'_> {
 }
 
 impl Pass<'_> {
+    /// Whether this output row is the same as the one above it.
+    fn repeats(&self, row: usize) -> bool {
+        let r = row % self.plan.rows.len();
+        let (this, above) = (self.plan.rows[r], self.plan.rows[r.saturating_sub(1)]);
+        !self.plan.linear && r > 0 && this.first == above.first && this.outside == above.outside
+    }
+
     #[inline(always)]
     fn blocks<S: Simd>(&self, s: S, a: &[f32], b: &[f32], weight: f32, y: &mut [f32]) {
         let down = s.splat(weight);
@@ -117,6 +139,13 @@ impl Pass<'_> {
 
     #[inline(always)]
     fn plain<S: Simd>(&self, s: S, a: &[f32], b: &[f32], weight: f32, y: &mut [f32]) {
+        match self.times {
+            0 => {}
+            1 => return y.copy_from_slice(a),
+            // A number that is known here makes it vectors.
+            2 => return y.chunks_exact_mut(2).zip(a).for_each(|(y, &v)| y.copy_from_slice(&[v; 2])),
+            n => return y.chunks_exact_mut(n).zip(a).for_each(|(y, &v)| y.fill(v)),
+        }
         let line = if self.plan.linear && weight != 0.0 {
             // SAFETY: this task runs as `worker`.
             let line: &mut [f32] = unsafe { self.scratch.of(self.worker) };

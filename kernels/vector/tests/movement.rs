@@ -282,7 +282,14 @@ fn resizing_agrees_in_both_layouts() {
                 axes: None,
                 aspect: AspectPolicy::Stretch,
             };
-            for ([h, w], [oh, ow]) in [([5, 7], [10, 14]), ([9, 8], [4, 17]), ([3, 3], [1, 1]), ([13, 20], [40, 60])] {
+            for ([h, w], [oh, ow]) in [
+                ([5, 7], [10, 14]),
+                ([9, 8], [4, 17]),
+                ([3, 3], [1, 1]),
+                ([13, 20], [40, 60]),
+                ([6, 5], [24, 5]),
+                ([4, 9], [4, 36]),
+            ] {
                 let x = rng.tensor(DType::F32, &[2, 11, h, w]);
                 let case = Case::new(Op::Resize(a.clone())).input(x);
                 let crop = coordinates == TfCropAndResize;
