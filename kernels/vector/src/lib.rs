@@ -1,7 +1,7 @@
 //! Elementwise, pooling, normalising and moving kernels: all that is bound by memory rather than by arithmetic.
 //!
 //! Each family is written once over [`paring_simd::Simd`] and stamped for every instruction set in [`KERNELS`].
-//! Kernels that only move or compare elements are portable code alone.
+//! Kernels that only move or compare elements, or that vectors do not speed up, are portable code alone.
 
 mod arg_reduce;
 pub mod batch_norm;

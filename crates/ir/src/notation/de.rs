@@ -135,8 +135,12 @@ impl<'t> Deserializer<'t> for &'t Tree<'t> {
         }
     }
 
-    fn deserialize_tuple<V: Visitor<'t>>(self, _: usize, visitor: V) -> Result<V::Value> {
-        visitor.visit_seq(Tuple(self.group("")?.iter()))
+    fn deserialize_tuple<V: Visitor<'t>>(self, len: usize, visitor: V) -> Result<V::Value> {
+        let items = self.group("")?;
+        if items.len() != len || items.iter().any(|(name, _)| !name.is_empty()) {
+            return Err(NotationError(format!("expected {len} values without names")));
+        }
+        visitor.visit_seq(Tuple(items.iter()))
     }
 
     fn deserialize_struct<V: Visitor<'t>>(
@@ -196,6 +200,9 @@ impl<'t> MapAccess<'t> for Fields<'t> {
 
     fn next_key_seed<K: DeserializeSeed<'t>>(&mut self, seed: K) -> Result<Option<K::Value>> {
         self.value = self.items.next();
+        if let Some(("", tree)) = self.value {
+            return Err(tree.instead_of("a name and ':'"));
+        }
         self.value.map(|(name, _)| seed.deserialize(StrDeserializer::new(name))).transpose()
     }
 

@@ -32,7 +32,8 @@ impl core::error::Error for NotationError {}
 /// The value that `text` describes.
 ///
 /// # Errors
-/// [`NotationError`] where the text is malformed, nests deeper than 64 levels, or does not fit the type. It names the fields
+/// [`NotationError`] where the text is malformed, nests deeper than 64 levels, has more than 2^20 items, or does not fit
+/// the type. It names the fields
 /// that lead to the place.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, NotationError> {
     T::deserialize(&parse::tree(text)?)

@@ -6,6 +6,9 @@ use alloc::{borrow::Cow, boxed::Box, format, string::String, vec::Vec};
 /// Parentheses and brackets nest no deeper than this.
 const MAX_DEPTH: usize = 64;
 
+/// Items of all lists and groups together: a tree takes more memory than its text.
+const MAX_ITEMS: usize = 1 << 20;
+
 /// A text in parts.
 #[derive(Debug, PartialEq)]
 pub(super) enum Tree<'a> {
@@ -23,7 +26,7 @@ pub(super) enum Tree<'a> {
 
 /// The whole of `text` as a tree.
 pub(super) fn tree(text: &str) -> Result<Tree<'_>, NotationError> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser { text, at: 0, items: 0 };
     let tree = parser.tree(0)?;
     match parser.next() {
         None => Ok(tree),
@@ -34,6 +37,8 @@ pub(super) fn tree(text: &str) -> Result<Tree<'_>, NotationError> {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    /// Items of lists and groups so far.
+    items: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -118,6 +123,10 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let mut items = Vec::new();
         while !self.take(close) {
+            self.items += 1;
+            if self.items > MAX_ITEMS {
+                return Err(NotationError(format!("it has more than {MAX_ITEMS} items")));
+            }
             items.push(item(self)?);
             if !self.take(',') {
                 match self.take(close) {

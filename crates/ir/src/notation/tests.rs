@@ -55,6 +55,7 @@ fn refusals_name_the_place() {
         ("Conv(kernel: 3)", "kernel: expected a list, found '3'"),
         ("Conv(kernel: [3], stride: [1])", "missing field `dilation`"),
         ("Conv(kernel: [3], kernel: [3])", "duplicate field `kernel`"),
+        ("Conv(kernel: [3], [3])", "expected a name and ':', found a list"),
         ("Swirl(a: 1)", "unknown variant `Swirl`"),
         ("MatMul(1)", "expected a name alone, found (...)"),
         ("Conv", "expected values in parentheses"),
@@ -70,6 +71,12 @@ fn refusals_name_the_place() {
         let found = refusal(text);
         assert!(found.contains(wanted), "{text}: {found}");
     }
+    for text in ["(U8, 0.5)", "(U8, 0.5, 3, 7)", "(a: U8, b: 0.5, c: 3)", "[U8, 0.5, 3]"] {
+        let found = from_str::<(DType, f32, i32)>(text).expect_err(text).to_string();
+        assert!(found.contains("expected"), "{text}: {found}");
+    }
+    let long = format!("[{}]", "1,".repeat(1 << 21));
+    assert!(from_str::<Vec<u8>>(&long).unwrap_err().to_string().contains("more than 1048576 items"));
     assert!(refusal(&"(".repeat(100_000)).contains("nests deeper"));
     assert!(refusal(&"a(".repeat(100_000)).contains("nests deeper"));
     assert!(refusal(&"[".repeat(100_000)).contains("nests deeper"));

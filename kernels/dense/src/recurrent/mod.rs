@@ -40,9 +40,9 @@ impl<S: Simd> Kernel for Recurrent<S> {
         pack::pack(&extent(p)?, p)
     }
 
-    fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
+    fn prepare(&self, p: &Problem, _o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
         let extent = extent(p)?;
-        if packed.data.as_slice().len() != o.packed_bytes {
+        if packed.data.as_slice().len() != extent.packed * size_of::<f32>() {
             return Err(KernelError::Problem("weights were packed for another problem".into()));
         }
         Ok(Box::new(run::Bound::new(stamp::token::<S>()?, extent, p, packed)?))
@@ -61,7 +61,7 @@ fn offer(p: &Problem) -> Result<Offer, Reject> {
         inputs: (0..p.inputs.len()).map(|i| read(i).then_some(Layout::Plain)).collect(),
         scratch: Scratch { shared: e.scratch * size_of::<f32>(), per_worker: 0 },
         packed_bytes: e.packed * size_of::<f32>(),
-        packed_format: "recurrent-f32-panels".into(),
+        packed_format: format!("recurrent-f32-{}x{}x{}", e.directions, e.gates, e.hidden).into(),
         ..Offer::plain(p)
     })
 }

@@ -94,7 +94,7 @@ impl Panel<'_> {
 
 /// Rows of the tallest tile that fits the registers.
 const fn height<S: Simd, const NV: usize>() -> usize {
-    // Two of the sixteen SSE registers make one vector.
+    // Two of the sixteen registers of SSE make one vector.
     match (NV, S::SMALL) {
         (1, false) => 8,
         // More than these, and LLVM runs out of registers for rows or sums.
