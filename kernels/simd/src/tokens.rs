@@ -37,17 +37,30 @@ macro_rules! each_token {
 /// with `portable`.
 #[macro_export]
 macro_rules! stamped {
-    (every: $entry:ident!($($args:tt)*)) => {
+    (every: $($of:tt)*) => {
+        $crate::stamped!(@every any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))), $($of)*)
+    };
+    (vectors: $($of:tt)*) => {
+        $crate::stamped!(@every not(any(target_arch = "x86_64", target_arch = "aarch64")), $($of)*)
+    };
+    (wide: $($of:tt)*) => {
+        $crate::stamped!(@wide any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))), $($of)*)
+    };
+    (wide_vectors: $($of:tt)*) => {
+        $crate::stamped!(@wide not(any(target_arch = "x86_64", target_arch = "aarch64")), $($of)*)
+    };
+    // As the lists of these names, with the portable form where `$portable` holds.
+    (@every $portable:meta, $entry:ident!($($args:tt)*)) => {
         &[
             #[cfg(target_arch = "x86_64")]
             $entry!($crate::Avx2, "_avx2", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
-            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+            #[cfg($portable)]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
-    (wide: $entry:ident!($($args:tt)*)) => {
+    (@wide $portable:meta, $entry:ident!($($args:tt)*)) => {
         &[
             #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
             $entry!($crate::Avx512, "_avx512", $($args)*),
@@ -55,29 +68,7 @@ macro_rules! stamped {
             $entry!($crate::Avx2, "_avx2", $($args)*),
             #[cfg(target_arch = "aarch64")]
             $entry!($crate::Neon, "_neon", $($args)*),
-            #[cfg(any(feature = "portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
-            $entry!($crate::Portable, "_portable", $($args)*),
-        ]
-    };
-    (vectors: $entry:ident!($($args:tt)*)) => {
-        &[
-            #[cfg(target_arch = "x86_64")]
-            $entry!($crate::Avx2, "_avx2", $($args)*),
-            #[cfg(target_arch = "aarch64")]
-            $entry!($crate::Neon, "_neon", $($args)*),
-            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-            $entry!($crate::Portable, "_portable", $($args)*),
-        ]
-    };
-    (wide_vectors: $entry:ident!($($args:tt)*)) => {
-        &[
-            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-            $entry!($crate::Avx512, "_avx512", $($args)*),
-            #[cfg(target_arch = "x86_64")]
-            $entry!($crate::Avx2, "_avx2", $($args)*),
-            #[cfg(target_arch = "aarch64")]
-            $entry!($crate::Neon, "_neon", $($args)*),
-            #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+            #[cfg($portable)]
             $entry!($crate::Portable, "_portable", $($args)*),
         ]
     };
