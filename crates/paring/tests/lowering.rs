@@ -4,6 +4,7 @@ mod common;
 
 use common::single;
 use paring::{Model, Options, Tensor, graph::Graph};
+use std::sync::Arc;
 
 const CONV: &str = "Conv(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
 
@@ -149,4 +150,35 @@ fn pooling_stays_apart_from_layers_of_quantised_operands() {
          output \"o\" = %o"
     );
     holds(&text, &[numbers(&[1, 16, 8, 8], 3)]);
+}
+
+/// One block of bytes under two shapes is packed twice.
+#[test]
+fn weights_of_two_shapes_are_not_taken_for_each_other() {
+    let text = "graph \"t\" {
+         input %x: f32[3, 8]
+         const %w: f32[8, 16] = random 1
+         const %v: f32[16, 8] = random 2
+         %h = MatMul(%x, %w)
+         %y = MatMul(%h, %v)
+         output \"y\" = %y
+     }";
+    let mut graph = Graph::parse(text).unwrap();
+    let constants: Vec<_> = graph.values().filter(|(v, _)| graph.constant(*v).is_some()).map(|(v, _)| v).collect();
+    let [w, v] = constants[..] else { panic!("{constants:?}") };
+    let again = graph.constant(w).unwrap().reshaped(&[16, 8]).unwrap();
+    graph.make_constant(v, Arc::new(again));
+    let x = numbers(&[3, 8], 1);
+    let product = |a: &[f32], b: &Tensor| -> Vec<f32> {
+        let (depth, columns, b) = (b.shape()[0], b.shape()[1], b.elements::<f32>().unwrap());
+        let sum = |row: &[f32], c: usize| (0..depth).map(|d| row[d] * b[d * columns + c]).sum::<f32>();
+        a.chunks(depth).flat_map(|row| (0..columns).map(move |c| sum(row, c))).collect()
+    };
+    let expected =
+        product(&product(&x.elements::<f32>().unwrap(), graph.constant(w).unwrap()), graph.constant(v).unwrap());
+    let mut session = Model::from_graph(graph).unwrap().session(&single()).unwrap();
+    session.input_mut::<f32>(0).unwrap().copy_from_slice(&x.elements::<f32>().unwrap());
+    session.run().unwrap();
+    let found = session.output::<f32>(0).unwrap();
+    assert!(found.iter().zip(&expected).all(|(f, e)| (f - e).abs() < 1e-4), "{found:?} {expected:?}");
 }

@@ -11,6 +11,7 @@ use paring_core::{AlignedBuf, SharedBytes, Tensor};
 use paring_kernel::{KernelError, Packed, Prepared};
 use std::{
     collections::HashMap,
+    iter,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -104,7 +105,7 @@ impl PackCache {
                 return Ok(e.packed.clone());
             }
         }
-        let (packed, count) = match self.stored(step) {
+        let (packed, count) = match self.stored(step, &key.1) {
             Some(packed) => (packed, &self.found),
             None => (step.kernel.pack(&step.problem, &step.offer)?, &self.made),
         };
@@ -116,10 +117,10 @@ impl PackCache {
         Ok(packed)
     }
 
-    /// What the store has for `step`, if it is as long as the kernel expects.
-    fn stored(&self, step: &EmittedStep) -> Option<Packed> {
+    /// What the store has for `step` in that form, if it is as long as the kernel expects.
+    fn stored(&self, step: &EmittedStep, form: &str) -> Option<Packed> {
         let constants: Vec<SharedBytes> = packed_constants(step).map(|t| t.shared().clone()).collect();
-        let data = self.store.as_ref()?.find(&constants, &step.offer.packed_format)?;
+        let data = self.store.as_ref()?.find(&constants, form)?;
         (data.len() == step.offer.packed_bytes).then_some(Packed { data })
     }
 }
@@ -130,11 +131,16 @@ fn packed_constants(step: &EmittedStep) -> impl Iterator<Item = &Arc<Tensor>> {
     inputs.filter(|(_, l)| l.is_none()).filter_map(|(x, _)| x.as_ref()?.constant.as_ref())
 }
 
-/// What the packed weights of a step are shared by; `None` where they are its own, or none.
+/// What the packed weights of a step are shared by; `None` where they are its own, or none. Types and shapes belong to the
+/// form: one block of bytes may be two matrices.
 pub(crate) fn key(step: &EmittedStep) -> Option<Key> {
     let format = &step.offer.packed_format;
-    let identities = || packed_constants(step).map(|t| t.shared().identity()).collect();
-    (!format.is_empty()).then(|| (identities(), format.to_string()))
+    if format.is_empty() {
+        return None;
+    }
+    let identities = packed_constants(step).map(|t| t.shared().identity()).collect();
+    let kinds = packed_constants(step).map(|t| format!(" {}{:?}", t.dtype(), t.shape()));
+    Some((identities, iter::once(format.to_string()).chain(kinds).collect()))
 }
 
 pub(crate) fn finish(low: Lowered, placed: Placed, cache: &PackCache, options: &Options) -> Result<Plan, PlanError> {
