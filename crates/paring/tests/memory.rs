@@ -111,3 +111,26 @@ fn dear_forms_of_weights_are_given_up_for_memory() {
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     assert!(error.to_string().contains("1000") && error.to_string().contains("packed weights"), "{error}");
 }
+
+/// Three layers whose fastest kernels pack four times their weights: some take kernels that pack less, and say so.
+#[test]
+fn packed_weights_take_little_more_than_the_weights() {
+    let conv = "Conv(kernel: [3, 3], stride: [1, 1], dilation: [1, 1], padding: SameUpper, groups: 1)";
+    let layer =
+        |i: usize| format!("const %w{i}: f32[512, 512, 3, 3] = random {i}\n %x{i} = {conv}(%x{}, %w{i})\n", i - 1);
+    let layers: String = (1..4).map(layer).collect();
+    let text = format!("graph \"t\" {{\n input %x0: f32[1, 512, 14, 14]\n {layers} output \"y\" = %x3\n}}");
+    let model = paring::Model::from_graph(paring::graph::Graph::parse(&text).unwrap()).unwrap();
+    let report = model.explain(&single(), &[]).unwrap();
+    let offers = report.layers.iter().flat_map(|l| &l.candidates).map(|c| &c.verdict);
+    let packed = offers.filter_map(|v| match v {
+        paring::Verdict::Offer { chosen: true, packed_bytes, .. } => Some(packed_bytes),
+        _ => None,
+    });
+    let packed: usize = packed.sum();
+    let weights = 3 * 512 * 512 * 9 * size_of::<f32>();
+    assert!(packed <= weights + (50 << 20), "{packed} of {weights}");
+    let given_up = |v: &paring::Verdict| matches!(v, paring::Verdict::Reject { reason } if reason.contains("given up"));
+    let switched = report.layers.iter().filter(|l| l.candidates.iter().any(|c| given_up(&c.verdict))).count();
+    assert!((1..3).contains(&switched), "{switched} layers");
+}

@@ -165,7 +165,8 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// Lowers `graph`, whose shapes must all be numbers. Where the cheapest kernels together take more than
+/// Lowers `graph`, whose shapes must all be numbers. Packed weights take at most 50 MiB more than the weights, where there are
+/// kernels for that. Where the cheapest kernels together take more than
 /// [`Options::max_memory`], those whose packed weights are much larger than the weights are given up, the dearest forms
 /// first.
 ///
@@ -182,7 +183,8 @@ pub fn plan(
     for growth in PACKED_GROWTH {
         let mut lowered = lower::lower(graph, registry, machine, options)?;
         thrift::give_up(&mut lowered, growth);
-        let choice = assign::assign(&lowered, registry, machine)?;
+        let mut choice = assign::assign(&lowered, registry, machine)?;
+        thrift::bound_growth(&mut lowered, &mut choice);
         let emitted = emit::emit(&mut lowered, &choice, registry, machine)?;
         let placed = place::place(emitted);
         let needed = thrift::needed(&placed);

@@ -131,6 +131,22 @@ kernels! {
             "Winograd convolution F(6, 3) with points 0, +-1, +-2, +-1/2: 5.06 times fewer multiplications",
             ["Conv"], Transformed;
         #[cfg(feature = "winograd")]
+        winograd::Strided2x3: "conv_winograd_s2_f2x3_f32",
+            "Winograd convolution with stride 2, F(2, 3) as F(2, 2) of every second pixel: 1.44 times fewer multiplications",
+            ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
+        winograd::Strided3x3: "conv_winograd_s2_f3x3_f32",
+            "Winograd convolution with stride 2, F(3, 3) as F(3, 2) of every second pixel: 1.65 times fewer multiplications",
+            ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
+        winograd::Strided5x3: "conv_winograd_s2_f5x3_f32",
+            "Winograd convolution with stride 2, F(5, 3) as F(5, 2) of every second pixel: 1.86 times fewer multiplications",
+            ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
+        winograd::Strided5x7: "conv_winograd_s2_f5x7_f32",
+            "Winograd convolution with stride 2, F(5, 7) as F(5, 4) of every second pixel: 5.4 times fewer multiplications",
+            ["Conv"], Transformed;
+        #[cfg(feature = "winograd")]
         winograd::Square2x5: "conv_winograd_f2x5_f32",
             "Winograd convolution F(2, 5) with points 0, +-sqrt 2, +-1/sqrt 2: 2.78 times fewer multiplications",
             ["Conv"], Transformed;

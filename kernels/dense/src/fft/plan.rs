@@ -43,7 +43,7 @@ impl Plan {
                 )));
             }
         };
-        let g = tiled::geometry(p, a)?;
+        let g = tiled::geometry(p, a, 1)?;
         tiled::undilated(a)?;
         if window.iter().any(|&k| k >= n) {
             return Err(Reject::from(format!("tiles of {n} x {n} are too small for the window")));

@@ -38,10 +38,10 @@ pub fn cost(
     let tiles = grid.all_tiles() as f64;
     let blocks = |channels: usize| (channels / LANES) as f64;
     let transforms = tiles * (blocks(grid.depth()) * cycles_in + blocks(grid.width()) * cycles_out) * cycle;
-    let macs = tiles * (grid.planes * grid.inputs) as f64 * grid.width() as f64;
+    let macs = tiles * (grid.products() * grid.inputs) as f64 * grid.width() as f64;
     let calls = (grid.planes * grid.panels() * grid.blocks()) as f64 * calls * cycle;
     // Filling and draining the accumulators takes as long as some eight terms of the sum.
-    let multiply = macs * (1.0 + 8.0 / grid.inputs as f64) / (0.97 * rate) + calls;
+    let multiply = macs * (1.0 + 8.0 / grid.terms(0) as f64) / (0.97 * rate) + calls;
     // Weights are read once for each block.
     let weights = m.weights(o.packed_bytes, grid.blocks());
     let bytes = |i: Option<&Operand>| i.and_then(|i| i.bytes(BLOCKED)).unwrap_or(0) as f64;

@@ -7,13 +7,13 @@ use paring_core::op::ConvAttrs;
 use paring_kernel::{Numerics, Problem, Reject};
 use paring_simd::LANES;
 
-/// The geometry of a convolution of `f32` that tiles can be transformed for.
+/// The geometry of a convolution of `f32`, with that stride, that tiles can be transformed for.
 ///
 /// # Errors
 /// [`Reject`] where it is none.
-pub fn geometry(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
+pub fn geometry(p: &Problem, a: &ConvAttrs, stride: usize) -> Result<Geometry, Reject> {
     only_f32(p)?;
-    let g = geometry_of_any(p, a)?;
+    let g = geometry_of_any(p, a, stride)?;
     if p.numerics == Numerics::Strict {
         return Err(Reject::because("strict numerics allow no transformed products"));
     }
@@ -24,9 +24,9 @@ pub fn geometry(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
 ///
 /// # Errors
 /// As there.
-pub fn geometry_of_any(p: &Problem, a: &ConvAttrs) -> Result<Geometry, Reject> {
-    if a.stride != [1, 1] {
-        return Err(Reject::because("only stride 1"));
+pub fn geometry_of_any(p: &Problem, a: &ConvAttrs, stride: usize) -> Result<Geometry, Reject> {
+    if a.stride != [stride; 2] {
+        return Err(Reject::from(format!("only stride {stride}")));
     }
     let g = Geometry::of_any_conv(p, a)?;
     if g.groups != 1 || g.select.is_some() {
@@ -62,6 +62,9 @@ pub struct Grid {
     pub n: [usize; 2],
     /// Outputs of a tile, per axis.
     pub m: [usize; 2],
+    /// The stride of the convolution. Pixels of the input of each remainder by it, along both axes, are a *phase*: tiles
+    /// have `n` inputs of the first phase and one less of the others, which are transformed apart and summed by one product.
+    pub stride: usize,
     /// Pixels from one input or output of a tile to the next, per axis.
     pub dilation: [usize; 2],
     /// Tiles per axis.
@@ -90,6 +93,7 @@ impl Grid {
             before: [g.halo[1], g.halo[2]],
             n,
             m,
+            stride: 1,
             dilation: [1, 1],
             tiles,
             alike: tiles,
@@ -106,6 +110,18 @@ impl Grid {
         self.alike = [0, 1].map(|i| self.output[i].div_ceil(dilation[i]).div_ceil(self.m[i]));
         self.tiles = [0, 1].map(|i| self.alike[i] * dilation[i].min(self.output[i]));
         self
+    }
+
+    /// This grid for a convolution with stride 2, along both axes.
+    ///
+    /// # Errors
+    /// [`Reject`] where channels are neither within one block nor fill all.
+    pub fn strided(mut self) -> Result<Grid, Reject> {
+        if self.inputs > LANES && !self.inputs.is_multiple_of(LANES) {
+            return Err(Reject::because("only fewer than eight input channels, or multiples of eight"));
+        }
+        self.stride = 2;
+        Ok(self)
     }
 
     /// This grid in blocks of at most `most` tiles, as equal as can be.
@@ -139,7 +155,12 @@ impl Grid {
 
     /// Bytes of one tile's transformed inputs and products.
     pub fn tile_bytes(&self) -> usize {
-        self.planes * (self.depth() + self.width()) * size_of::<f32>()
+        self.planes * (self.row() + self.width()) * size_of::<f32>()
+    }
+
+    /// Inputs of a tile along an axis, of all phases.
+    fn span(&self, axis: usize) -> usize {
+        self.stride * self.n[axis] - (self.stride - 1)
     }
 
     /// Blocks of tiles.
@@ -178,21 +199,58 @@ impl Grid {
     /// Rows and columns of the tile at `place` that lie within the input; the others are zeros.
     pub fn inside(&self, place: [usize; 2]) -> [Range<usize>; 2] {
         [0, 1].map(|i| {
-            let inputs = |before: usize| self.steps(i, before.saturating_sub(place[i])).min(self.n[i]);
+            let first = place[i] * self.stride;
+            let inputs = |before: usize| self.steps(i, before.saturating_sub(first)).min(self.span(i));
             inputs(self.before[i])..inputs(self.before[i] + self.input[i])
         })
+    }
+
+    /// Whether these rows and columns of a tile are all.
+    pub fn is_whole(&self, inside: &[Range<usize>; 2]) -> bool {
+        inside[0].len() == self.span(0) && inside[1].len() == self.span(1)
     }
 
     /// Pixels from the first of a plane to the first of the tile at `place`, which may lie before it: modulo the size
     /// of the address space.
     pub fn offset(&self, place: [usize; 2]) -> usize {
-        let [row, column] = [0, 1].map(|i| place[i].wrapping_sub(self.before[i]));
+        let [row, column] = [0, 1].map(|i| (place[i] * self.stride).wrapping_sub(self.before[i]));
         row.wrapping_mul(self.input[1]).wrapping_add(column)
     }
 
     /// Input channels, those that pad the last block included.
     pub fn depth(&self) -> usize {
         self.inputs.next_multiple_of(LANES)
+    }
+
+    /// Phases that have a plane, along both axes: only the first has the last row and column.
+    fn phases(&self, plane: usize) -> [usize; 2] {
+        if self.stride == 1 {
+            return [1, 1];
+        }
+        let at = [plane / self.n[1], plane % self.n[1]];
+        [0, 1].map(|i| if at[i] + 1 == self.n[i] { 1 } else { self.stride })
+    }
+
+    /// Terms of the sums of a plane: its phases' channels, phase by phase.
+    pub fn terms(&self, plane: usize) -> usize {
+        let [down, across] = self.phases(plane);
+        down * across * self.inputs
+    }
+
+    /// The term of a plane that an input channel of a phase is.
+    pub fn term(&self, plane: usize, phase: [usize; 2], input: usize) -> usize {
+        (phase[0] * self.phases(plane)[1] + phase[1]) * self.inputs + input
+    }
+
+    /// Elements from one phase to the next in the transformed inputs of a tile. Where channels do not fill a block, those of
+    /// the next phase lie on what pads it.
+    pub fn phase_step(&self) -> usize {
+        if self.inputs < LANES { self.inputs } else { self.depth() }
+    }
+
+    /// Elements from one tile to the next in a plane of transformed inputs.
+    pub fn row(&self) -> usize {
+        ((self.stride * self.stride - 1) * self.phase_step() + self.depth()).next_multiple_of(LANES)
     }
 
     /// Output channels, those that pad the last block included.
@@ -208,7 +266,7 @@ impl Grid {
     /// Elements from one plane of the transformed inputs of a block to the next. Not a power of two: all planes of
     /// a tile are written together, and would fall into the same few lines of the cache.
     pub fn input_step(&self) -> usize {
-        self.block * self.depth() + PANEL
+        self.block * self.row() + PANEL
     }
 
     /// Elements from one plane of the products of a block to the next.
@@ -221,23 +279,34 @@ impl Grid {
         self.planes * (self.input_step() + self.product_step())
     }
 
-    /// Elements of the transformed weights.
-    pub fn weights(&self) -> usize {
-        self.planes * self.panels() * self.inputs * PANEL
+    /// Products of an input channel with all planes.
+    pub fn products(&self) -> usize {
+        if self.stride == 1 { self.planes } else { self.span(0) * self.span(1) }
     }
 
-    /// Where the weights of an input channel for a panel begin.
-    pub fn weights_at(&self, plane: usize, panel: usize, input: usize) -> usize {
-        ((plane * self.panels() + panel) * self.inputs + input) * PANEL
+    /// Elements of the transformed weights.
+    pub fn weights(&self) -> usize {
+        self.products() * self.panels() * self.inputs * PANEL
+    }
+
+    /// Where the weights of a term of a plane's sums for a panel begin.
+    pub fn weights_at(&self, plane: usize, panel: usize, term: usize) -> usize {
+        let before = if self.stride == 1 {
+            plane
+        } else {
+            let (down, across) = (plane / self.n[1], plane % self.n[1]);
+            self.stride * down * self.span(1) + self.phases(plane)[0] * self.stride * across
+        };
+        (before * self.panels() * self.inputs + panel * self.terms(plane) + term) * PANEL
     }
 
     /// As [`Grid::weights`]; `None` where that overflows.
     pub fn checked_weights(&self) -> Option<usize> {
-        self.panels().checked_mul(PANEL)?.checked_mul(self.inputs)?.checked_mul(self.planes)
+        self.panels().checked_mul(PANEL)?.checked_mul(self.inputs)?.checked_mul(self.products())
     }
 
     fn checked_scratch(&self) -> Option<usize> {
-        let channels = self.depth().checked_add(self.width())?;
+        let channels = self.row().checked_add(self.width())?;
         self.block.checked_mul(channels)?.checked_add(2 * PANEL)?.checked_mul(self.planes)
     }
 }

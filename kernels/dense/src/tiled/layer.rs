@@ -98,18 +98,19 @@ impl Run<'_> {
         products: *mut f32,
     ) {
         let grid = self.grid();
-        let (each, weights) = (grid.inputs * PANEL, self.layer.weights.elements::<f32>());
+        let weights = self.layer.weights.elements::<f32>();
         for plane in planes {
+            let k = grid.terms(plane);
             let panel = |panel: usize| {
                 let weights = weights[grid.weights_at(plane, panel, 0)..].as_ptr();
                 let channel = panel * PANEL;
                 let lanes = PANEL.min(grid.width() - channel);
                 Panel {
                     weights,
-                    ahead: weights.wrapping_add(each),
+                    ahead: weights.wrapping_add(k * PANEL),
                     step: PANEL,
                     offsets: &[],
-                    k: grid.inputs,
+                    k,
                     beside: 0,
                     init: self.layer.nothing.init(channel),
                     place: Place { channel, lanes, columns: [0, LANES] },
@@ -126,12 +127,12 @@ impl Run<'_> {
                         these = these.with(&next);
                     }
                 }
-                // SAFETY: rows of `depth` inputs and of `width` products, of which these columns exist.
+                // SAFETY: rows of at least `k` inputs and of `width` products, of which these columns exist.
                 unsafe {
                     let v = v.add(plane * grid.input_step());
                     let products = products.add(plane * grid.product_step() + at * PANEL);
                     let width = vectors(&these);
-                    tile::plain(s, width, &these, v, grid.depth(), products, grid.width(), tiles);
+                    tile::plain(s, width, &these, v, grid.row(), products, grid.width(), tiles);
                     at += width.div_ceil(2);
                 }
             }

@@ -36,16 +36,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of `p` for tiles of `m` outputs from `n` inputs per axis, where windows extend along two axes or along
-    /// one as `square` says.
+    /// The plan of `p` for tiles of `m` outputs from `n` inputs of the first phase per axis, where windows extend along two
+    /// axes or along one as `square` says, and move by `stride`.
     ///
     /// # Errors
     /// [`Reject`] where the problem is none for this algorithm.
-    pub fn new(p: &Problem, n: usize, m: usize, square: bool, shared: bool) -> Result<Plan, Reject> {
+    pub fn new(p: &Problem, n: usize, m: usize, square: bool, stride: usize, shared: bool) -> Result<Plan, Reject> {
         let unpooled = p.unpooled();
         let p = unpooled.as_ref().unwrap_or(p);
         let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-        let taps = n - m + 1;
+        let taps = stride * (n - m) + 1;
         let axes = match a.kernel[..] {
             [h, w] if square && h == taps && w == taps => Axes::Both,
             [1, w] if !square && w == taps => Axes::Across,
@@ -53,13 +53,19 @@ impl Plan {
             _ if square => return Err(Reject::from(format!("only windows of {taps} x {taps}"))),
             _ => return Err(Reject::from(format!("only windows of 1 x {taps} and {taps} x 1"))),
         };
-        let g = tiled::geometry(p, a)?;
+        let g = tiled::geometry(p, a, stride)?;
         let (n, m) = (axes.extent(n), axes.extent(m));
         let dilation = [0, 1].map(|i| if n[i] == 1 { 1 } else { a.dilation[i] });
-        if unpooled.is_some() && (axes != Axes::Both || dilation != [1, 1]) {
-            return Err(Reject::because("pools only what square windows make, and without dilation"));
+        if stride > 1 && dilation != [1, 1] {
+            return Err(Reject::because("no dilation where windows move by more than a pixel"));
+        }
+        if unpooled.is_some() && (stride > 1 || axes != Axes::Both || dilation != [1, 1]) {
+            return Err(Reject::because("pools only what square windows make, with stride 1 and without dilation"));
         }
         let mut grid = Grid::new(&g, n, m, n[0] * n[1]).dilated(dilation);
+        if stride > 1 {
+            grid = grid.strided()?;
+        }
         grid.pools = unpooled.is_some();
         let weights = grid.checked_weights().map(|n| n.saturating_mul(size_of::<f32>()));
         let most = stages::tiles_of_block(shared, weights, grid.tile_bytes());

@@ -4,7 +4,7 @@
 //!
 //! By Toom and Cook, every choice of `n - 1` distinct points and infinity gives such matrices: `A^T` holds powers of the
 //! points, `G` those divided by the products of differences, `B^T` the coefficients of the polynomials that vanish at
-//! the other points. All schemes here take 0 and pairs of opposite points, whose rows differ in the sign of the odd
+//! the other points. All schemes here but one take 0 and pairs of opposite points, whose rows differ in the sign of the odd
 //! terms only, so that one pair costs little more than one point. What a scheme names is its positive points.
 //!
 //! The points decide about the error. F(4, 3) with the usual 0, +-1, +-2 loses two digits; with 0, +-sqrt 2, +-1/sqrt 2,
@@ -155,6 +155,37 @@ const fn product(points: &[f64], except: usize) -> [f32; PAIRS] {
     low
 }
 
+/// F(2, 2), of the points 0, 1 and infinity: no pair, and no products in its transforms.
+#[derive(Clone, Copy)]
+pub struct F2x2;
+
+impl Scheme<3, 2> for F2x2 {
+    const NAME: &'static str = "winograd-f2x2";
+    const POINTS: &'static [f64] = &[];
+    const CYCLES: (f64, f64) = (30.0, 60.0);
+
+    #[inline(always)]
+    fn input<S: Simd>(s: S, [a, b, c]: [S::V; 3]) -> [S::V; 3] {
+        [s.sub(a, b), b, s.sub(c, b)]
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(s: S, [a, b, c]: [S::V; 3]) -> [S::V; 2] {
+        [s.add(a, b), s.add(b, c)]
+    }
+
+    fn weights() -> [[f64; MOST]; 3] {
+        let row = |taps: [f64; 2]| core::array::from_fn(|k| taps.get(k).copied().unwrap_or(0.0));
+        [row([1.0, 0.0]), row([1.0, 1.0]), row([0.0, 1.0])]
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn the_scheme_without_pairs_is_a_filter() {
+    tests::filters::<3, 2, F2x2>();
+}
+
 macro_rules! schemes {
     ($($(#[$doc:meta])* $name:ident<$n:literal, $m:literal>: $label:literal, $points:expr, $cycles:expr;)*) => {
         $(
@@ -184,6 +215,12 @@ schemes! {
     F4x3<6, 4>: "winograd-f4x3", [SQRT_2, FRAC_1_SQRT_2], (217.0, 158.0);
     /// F(6, 3).
     F6x3<8, 6>: "winograd-f6x3", [1.0, 2.0, 0.5], (503.0, 349.0);
+    /// F(3, 2).
+    F3x2<4, 3>: "winograd-f3x2", [1.0], (54.0, 140.0);
+    /// F(5, 2).
+    F5x2<6, 5>: "winograd-f5x2", [SQRT_2, FRAC_1_SQRT_2], (217.0, 260.0);
+    /// F(5, 4).
+    F5x4<8, 5>: "winograd-f5x4", [1.0, 2.0, 0.5], (503.0, 300.0);
     /// F(2, 5).
     F2x5<6, 2>: "winograd-f2x5", [SQRT_2, FRAC_1_SQRT_2], (217.0, 100.0);
     /// F(4, 5).

@@ -21,11 +21,11 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// Fetches row `r` of `n` columns of what is wanted next.
+    /// Fetches `n` columns of row `r`, from `column` on, of what is wanted next.
     #[inline(always)]
-    fn fetch<S: Simd>(&self, s: S, r: usize, n: usize) {
+    fn fetch<S: Simd>(&self, s: S, r: usize, column: usize, n: usize) {
         for i in 0..n * LANES / LINE {
-            s.prefetch_near(self.next.wrapping_add(r * self.steps[0] + i * LINE));
+            s.prefetch_near(self.next.wrapping_add(r * self.steps[0] + column * LANES + i * LINE));
         }
     }
 
@@ -74,7 +74,7 @@ impl<S: Simd, const R: usize, const C: usize> Half<S, R, C> {
 /// # Safety
 /// `x` must be the input, `v` valid for writes of a block's transformed inputs.
 #[inline(always)]
-pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
+pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const STRIDE: usize>(
     s: S,
     grid: &Grid,
     axes: Axes,
@@ -89,17 +89,18 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     for tile in tiles {
         let (sample, place) = grid.place(tile);
         let (inside, at) = (grid.inside(place), grid.offset(place));
-        let whole = inside[0].len() == grid.n[0] && inside[1].len() == grid.n[1];
+        let whole = grid.is_whole(&inside);
         for block in 0..blocks {
             let x = x[(sample * blocks + block) * plane..][..plane].as_ptr().wrapping_add(at.wrapping_mul(LANES));
-            let next = x.wrapping_add(if block + 1 < blocks { plane } else { M * LANES });
+            let next = x.wrapping_add(if block + 1 < blocks { plane } else { STRIDE * M * LANES });
             let window = Window { x, next, steps, inside: &inside };
             // SAFETY: only rows and columns within the plane are read; the block of `v` has room for every tile.
             unsafe {
-                let v = v.add((tile - first) * grid.depth() + block * LANES);
+                let v = v.add((tile - first) * grid.row() + block * LANES);
+                let steps = [grid.input_step(), grid.phase_step()];
                 match (axes, whole) {
-                    (Axes::Both, true) => square::<S, F, N, M, false>(s, &window, v, grid.input_step()),
-                    (Axes::Both, false) => square::<S, F, N, M, true>(s, &window, v, grid.input_step()),
+                    (Axes::Both, true) => square::<S, F, N, M, STRIDE, false>(s, &window, v, steps),
+                    (Axes::Both, false) => square::<S, F, N, M, STRIDE, true>(s, &window, v, steps),
                     (axes, _) => line::<S, F, N, M>(s, &window, axes, v, grid.input_step()),
                 }
             }
@@ -107,33 +108,44 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize>(
     }
 }
 
-/// Transforms one square tile of eight channels.
+/// Transforms one square tile of eight channels, phase by phase. `steps`: from one plane, and from one phase, to the next.
 ///
 /// # Safety
 /// As for [`inputs`].
 #[inline(always)]
-unsafe fn square<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const EDGE: bool>(
+unsafe fn square<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const STRIDE: usize, const EDGE: bool>(
     s: S,
     window: &Window<'_>,
     v: *mut f32,
-    step: usize,
+    [step, phase_step]: [usize; 2],
 ) {
-    let mut half = Half::<S, N, N>::new();
-    for c in 0..N {
-        let mut d = [s.splat(0.0); N];
-        for r in 0..N {
-            // SAFETY: the caller's promise.
-            d[r] = unsafe { window.load::<S, EDGE>(s, r, c) };
-        }
-        window.fetch(s, c, N);
-        half.set_column(c, F::input(s, d));
-    }
-    for r in 0..N {
-        // SAFETY: every column was set.
-        let d = F::input(s, unsafe { half.row(r) });
+    for phase in 0..STRIDE * STRIDE {
+        let [down, across] = [phase / STRIDE, phase % STRIDE];
+        // Phases but the first lack the last row or column: they read the one before again, and leave its result.
+        let at = |i: usize, phase: usize| if i + 1 < N { STRIDE * i + phase } else { STRIDE * i - phase };
+        let mut half = Half::<S, N, N>::new();
         for c in 0..N {
-            // SAFETY: the caller's promise.
-            unsafe { s.store(v.add((r * N + c) * step), d[c]) };
+            let mut d = [s.splat(0.0); N];
+            for r in 0..N {
+                // SAFETY: the caller's promise.
+                d[r] = unsafe { window.load::<S, EDGE>(s, at(r, down), at(c, across)) };
+            }
+            window.fetch(s, STRIDE * c + down, across * N, N);
+            half.set_column(c, F::input(s, d));
+        }
+        for r in 0..N - usize::from(down > 0) {
+            // The last column and row have but the first phases of their axis.
+            let beside = if r + 1 < N { down * STRIDE } else { 0 };
+            // SAFETY: every column was set.
+            let d = F::input(s, unsafe { half.row(r) });
+            for c in 0..N - 1 {
+                // SAFETY: the caller's promise.
+                unsafe { s.store(v.add((r * N + c) * step + (beside + across) * phase_step), d[c]) };
+            }
+            if across == 0 {
+                // SAFETY: the caller's promise.
+                unsafe { s.store(v.add((r * N + N - 1) * step + down * phase_step), d[N - 1]) };
+            }
         }
     }
 }

@@ -110,7 +110,7 @@ impl Case {
         let before = three(&(0..a.kernel.len()).map(|i| self.pads(i).0).collect::<Vec<_>>(), 0);
         let mut sums = vec![];
         let each = |e: &[usize]| {
-            let e = e.to_vec();
+            let e = [e[0], e[1], e[2]];
             (0..e[0] * e[1] * e[2]).map(move |i| [i / (e[1] * e[2]), i / e[2] % e[1], i % e[2]])
         };
         for n in 0..y[0] {
@@ -122,10 +122,9 @@ impl Case {
                         let c = group * depth + k;
                         let c = a.select.as_ref().map_or(c, |s| s[c] as usize);
                         for (t, tap) in each(&kernel).enumerate() {
-                            let at: Vec<_> = (0..3)
-                                .map(|i| (o[i] * stride[i] + tap[i] * dilation[i]).wrapping_sub(before[i]))
-                                .collect();
-                            if (0..3).all(|i| at[i] < input[i]) {
+                            let at =
+                                [0, 1, 2].map(|i| (o[i] * stride[i] + tap[i] * dilation[i]).wrapping_sub(before[i]));
+                            if at[0] < input[0] && at[1] < input[1] && at[2] < input[2] {
                                 let at =
                                     (((n * self.x[1] + c) * input[0] + at[0]) * input[1] + at[1]) * input[2] + at[2];
                                 let taps: usize = kernel.iter().product();

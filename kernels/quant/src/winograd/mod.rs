@@ -55,7 +55,7 @@ impl Plan {
             return Err(Reject::because("only windows of 3 x 3"));
         }
         let (signed, x, channels) = (w.dtype == DType::I8, Bytes::of(x)?, Channels::of(w, 0)?);
-        let g = tiled::geometry_of_any(p, a)?;
+        let g = tiled::geometry_of_any(p, a, 1)?;
         tiled::undilated(a)?;
         finish::servable(p, g.outputs)?;
         let farthest = |signed: bool, zero: i32| {
