@@ -105,7 +105,7 @@ pub struct DenseAttrs {
 /// Attributes of [`super::Op::Einsum`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EinsumAttrs {
-    /// The equation, such as `bij,bjk->bik`; spaces are ignored, `...` is allowed.
+    /// The equation, such as `bij,bjk->bik`; spaces are ignored, `...` is allowed. [`super::Equation`] reads it.
     pub equation: String,
 }
 

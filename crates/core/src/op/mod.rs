@@ -7,6 +7,7 @@
 mod conv;
 mod custom;
 mod data;
+mod einsum;
 mod elementwise;
 mod epilogue;
 mod norm;
@@ -15,6 +16,7 @@ mod recurrent;
 pub use conv::*;
 pub use custom::*;
 pub use data::*;
+pub use einsum::*;
 pub use elementwise::*;
 pub use epilogue::*;
 pub use norm::*;

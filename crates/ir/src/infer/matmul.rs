@@ -2,10 +2,10 @@
 
 use super::cx::*;
 use crate::{Dim, Fact};
-use alloc::{collections::BTreeMap, format, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeMap, format, vec, vec::Vec};
 use paring_core::{
     DType,
-    op::{DenseAttrs, EinsumAttrs},
+    op::{DenseAttrs, EinsumAttrs, Equation, Label},
 };
 
 pub(super) fn dense(a: &DenseAttrs, cx: &mut Cx<'_>) -> Facts {
@@ -85,111 +85,59 @@ fn product_shape(a: &Fact, b: &Fact) -> Result<Option<Vec<Dim>>> {
     Ok(Some(out))
 }
 
-/// The labels of one operand or of the output; `None` stands for the ellipsis.
-fn labels(term: &str, equation: &str) -> Result<Vec<Option<char>>> {
-    let mut out = Vec::new();
-    let mut rest = term;
-    while let Some(c) = rest.chars().next() {
-        if let Some(tail) = rest.strip_prefix("...") {
-            if out.contains(&None) {
-                return Err(shape_error!("equation '{equation}': a term has two ellipses"));
-            }
-            out.push(None);
-            rest = tail;
-        } else if c.is_ascii_alphabetic() {
-            out.push(Some(c));
-            rest = &rest[1..];
-        } else {
-            return Err(shape_error!("equation '{equation}': unexpected character {c:?}"));
-        }
-    }
-    Ok(out)
-}
-
 pub(super) fn einsum(a: &EinsumAttrs, cx: &mut Cx<'_>) -> Facts {
-    let equation: String = a.equation.chars().filter(|c| !c.is_whitespace()).collect();
-    let (left, right) = match equation.split_once("->") {
-        Some((l, r)) => (l, Some(r)),
-        None => (equation.as_str(), None),
-    };
-    let terms = left.split(',').map(|t| labels(t, &a.equation)).collect::<Result<Vec<_>>>()?;
-    if terms.len() != cx.inputs.len() {
+    let equation = Equation::parse(&a.equation).map_err(|e| shape_error!("{e}"))?;
+    if equation.terms.len() != cx.inputs.len() {
         return Err(shape_error!(
             "equation '{}' has {} operands, but the node has {}",
             a.equation,
-            terms.len(),
+            equation.terms.len(),
             cx.inputs.len()
         ));
     }
     let first = cx.input(0, "x")?;
     need_number(first, "x")?;
     let mut dims: BTreeMap<char, Dim> = BTreeMap::new();
-    let mut counts: BTreeMap<char, usize> = BTreeMap::new();
     let mut batch: Option<Vec<Dim>> = Some(Vec::new());
-    for (i, term) in terms.iter().enumerate() {
+    for (i, term) in equation.terms.iter().enumerate() {
         let x = cx.input(i, "operand of the equation")?;
         same_dtype(first, "operand 0", x, &format!("operand {i}"))?;
-        for l in term.iter().flatten() {
-            *counts.entry(*l).or_default() += 1;
-        }
         let Some(shape) = &x.ty.shape else {
-            if term.contains(&None) {
+            if term.has_dots() {
                 batch = None;
             }
             continue;
         };
-        let named = term.iter().flatten().count();
-        let hidden = shape.len().checked_sub(named).filter(|&h| h == 0 || term.contains(&None));
-        let Some(hidden) = hidden else {
+        let Some(hidden) = term.hidden(shape.len()) else {
+            let named = term.letters().count();
             return Err(shape_error!("equation '{}' gives operand {i} {named} axes, but it is {}", a.equation, x.ty));
         };
-        let mut at = 0;
-        for label in term {
-            match label {
-                None => {
-                    batch = batch.map(|b| broadcast(&b, &shape[at..at + hidden])).transpose()?;
-                    at += hidden;
-                }
-                Some(l) => {
-                    let d = &shape[at];
-                    at += 1;
-                    let joined = match dims.get(l) {
-                        // Axes of length 1 broadcast.
-                        Some(seen) if seen.is(1) => d.clone(),
-                        Some(seen) if d.is(1) => seen.clone(),
-                        Some(seen) => unify(seen, d, &format!("axis '{l}' of equation '{}'", a.equation))?,
-                        None => d.clone(),
-                    };
-                    dims.insert(*l, joined);
-                }
-            }
+        let mut dots = Vec::with_capacity(hidden);
+        for (label, d) in term.labels(hidden).into_iter().zip(shape) {
+            let Label::Letter(l) = label else {
+                dots.push(d.clone());
+                continue;
+            };
+            let joined = match dims.get(&l) {
+                // Axes of length 1 broadcast.
+                Some(seen) if seen.is(1) => d.clone(),
+                Some(seen) if d.is(1) => seen.clone(),
+                Some(seen) => unify(seen, d, &format!("axis '{l}' of equation '{}'", a.equation))?,
+                None => d.clone(),
+            };
+            dims.insert(l, joined);
         }
+        batch = batch.map(|b| broadcast(&b, &dots)).transpose()?;
     }
-    let wanted = match right {
-        Some(r) => labels(r, &a.equation)?,
-        None => {
-            let ellipsis = terms.iter().any(|t| t.contains(&None)).then_some(None);
-            ellipsis.into_iter().chain(counts.iter().filter(|(_, n)| **n == 1).map(|(l, _)| Some(*l))).collect()
-        }
+    let Some(batch) = batch.or((!equation.result.has_dots()).then(Vec::new)) else {
+        return one(first.ty.dtype, None);
     };
     let mut out = Vec::new();
-    for (i, label) in wanted.iter().enumerate() {
-        match label {
-            None => match &batch {
-                Some(b) => out.extend(b.iter().cloned()),
-                None => return one(first.ty.dtype, None),
-            },
-            Some(l) if wanted[..i].contains(label) => {
-                return Err(shape_error!("equation '{}' has '{l}' twice in its output", a.equation));
-            }
-            Some(l) if !counts.contains_key(l) => {
-                return Err(shape_error!("equation '{}' has '{l}' in its output but in no operand", a.equation));
-            }
-            Some(l) => {
-                let d = dims.get(l).cloned();
-                out.push(d.unwrap_or_else(|| cx.fresh()));
-            }
-        }
+    for label in equation.result.labels(batch.len()) {
+        out.push(match label {
+            Label::Dots(from_last) => batch[batch.len() - 1 - from_last].clone(),
+            Label::Letter(l) => dims.get(&l).cloned().unwrap_or_else(|| cx.fresh()),
+        });
     }
     one(first.ty.dtype, Some(out))
 }

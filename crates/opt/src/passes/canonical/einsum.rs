@@ -3,16 +3,9 @@
 use crate::{PassCx, Patch, Proposal};
 use paring_core::{
     Tensor,
-    op::{ReshapeAttrs, TransposeAttrs},
+    op::{Equation, Label, ReshapeAttrs, TransposeAttrs},
 };
 use paring_ir::{Dim, Node, NodeId, Op, ValueId};
-
-/// An index of an equation. Those that `...` stands for are counted from the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Label {
-    Letter(char),
-    Dots(usize),
-}
 
 /// A sum of products of two operands over the indices that both have and the result has not, such as
 /// `bhid,bhjd->bhij`, is a `MatMul`: operands are transposed, and indices of one kind made one, where need be.
@@ -105,39 +98,12 @@ fn reshape(patch: &mut Patch, name: &str, v: ValueId, dims: &[Dim]) -> Option<Va
 /// Gives operands their indices, and returns those of the result. `None` where an index is there twice, or has unlike
 /// extents.
 fn labels(equation: &str, a: &mut Operand, b: &mut Operand) -> Option<Vec<Label>> {
-    let equation: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
-    let (terms, result) = equation.split_once("->")?;
-    let (first, second) = terms.split_once(',').filter(|(_, second)| !second.contains(','))?;
-    a.labels = term(first, Some(a.dims.len()))?;
-    b.labels = term(second, Some(b.dims.len()))?;
+    let Equation { terms, result } = Equation::parse(equation).ok()?;
+    let [first, second] = &terms[..] else { return None };
+    let hidden = [first.hidden(a.dims.len())?, second.hidden(b.dims.len())?];
+    (a.labels, b.labels) = (first.labels(hidden[0]), second.labels(hidden[1]));
+    let unique = |labels: &[Label]| (1..labels.len()).all(|i| !labels[..i].contains(&labels[i]));
     let alike = |&l: &Label| b.dim(l).is_none_or(|d| a.dim(l) == Some(d));
-    if a.labels.len() != a.dims.len() || b.labels.len() != b.dims.len() || !a.labels.iter().all(alike) {
-        return None;
-    }
-    let mut out = term(result, None)?;
-    if let Some(at) = result.find("...") {
-        let dots = |o: &Operand| o.labels.iter().filter(|l| matches!(l, Label::Dots(_))).count();
-        let hidden = dots(a).max(dots(b));
-        out.splice(at..at, (0..hidden).rev().map(Label::Dots));
-    }
-    let twice = (1..out.len()).any(|i| out[..i].contains(&out[i]));
-    let known = out.iter().all(|l| a.labels.contains(l) || b.labels.contains(l));
-    (known && !twice).then_some(out)
-}
-
-/// The indices of a term of an operand of that rank, each there once; without a rank, those that `...` stands for are left
-/// out.
-fn term(text: &str, rank: Option<usize>) -> Option<Vec<Label>> {
-    let (before, after) = text.split_once("...").unwrap_or((text, ""));
-    let letters = || before.chars().chain(after.chars());
-    let unique = letters().enumerate().all(|(i, c)| c.is_ascii_alphabetic() && letters().take(i).all(|o| o != c));
-    if !unique {
-        return None;
-    }
-    let hidden = match rank {
-        Some(rank) if text.contains("...") => rank.checked_sub(letters().count())?,
-        _ => 0,
-    };
-    let dots = (0..hidden).rev().map(Label::Dots);
-    Some(before.chars().map(Label::Letter).chain(dots).chain(after.chars().map(Label::Letter)).collect())
+    let fit = unique(&a.labels) && unique(&b.labels) && a.labels.iter().all(alike);
+    fit.then(|| result.labels(hidden[0].max(hidden[1])))
 }
