@@ -12,7 +12,7 @@ pub struct Selection {
     pub problem: Problem,
     /// Who offered what.
     pub cases: Vec<Case>,
-    /// The case that runs in the plan.
+    /// The case that the plan takes, where its packed weights are not too many altogether.
     pub chosen: usize,
 }
 

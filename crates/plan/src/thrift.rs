@@ -13,7 +13,7 @@ use std::collections::HashMap;
 /// that gain next to nothing over small ones lose by it, and nothing else does.
 const PRICE: f64 = 20e3 / (1 << 20) as f64;
 
-/// Bytes that packed weights may take beyond the weights of the model.
+/// Bytes that packed weights may take beyond all weights of the model, those that are read where they lie among them.
 const GROWTH_BYTES: usize = 50 << 20;
 
 /// What a candidate is chosen by: its time and the price of what it packs.
@@ -27,7 +27,7 @@ pub(crate) fn give_up(lowered: &mut Lowered, growth: f64) {
     for node in lowered.nodes.iter_mut().filter(|n| !n.is_view) {
         let least = node.candidates.iter().map(|c| c.offer.packed_bytes).min().unwrap_or(0);
         let allowed = (growth * constant_bytes(node) as f64).max(least as f64);
-        node.give_up(|c| c.offer.packed_bytes as f64 <= allowed);
+        node.keep(|c| c.offer.packed_bytes as f64 <= allowed);
     }
 }
 
@@ -42,10 +42,11 @@ pub(crate) fn bound_growth(lowered: &mut Lowered, choice: &mut Choice) {
         let switches = nodes.iter().zip(&*choice).enumerate().filter(|(_, (n, _))| !n.is_view);
         let switches = switches.filter_map(|(i, (n, &at))| n.thriftier(at).map(|(to, price)| (i, to, price)));
         let Some((i, to, _)) = switches.min_by(|a, b| a.2.total_cmp(&b.2)) else { return };
-        let (from, node) = (packed(&nodes[i], choice[i]), &mut nodes[i]);
-        total -= from - packed(node, to);
-        choice[i] = node.candidates[..to].iter().filter(|c| c.offer.packed_bytes < from).count();
-        node.give_up(|c| c.offer.packed_bytes < from);
+        let (from, most) = (packed(&nodes[i], choice[i]), packed(&nodes[i], to));
+        let fits = |c: &Candidate| c.offer.packed_bytes <= most;
+        total -= from - most;
+        choice[i] = nodes[i].candidates[..to].iter().filter(|c| fits(c)).count();
+        nodes[i].keep(fits);
     }
 }
 
@@ -61,9 +62,9 @@ impl LNode {
         alike.map(|(i, c)| (i, price(c))).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// Leaves only candidates that `fit`.
-    fn give_up(&mut self, fit: impl Fn(&Candidate) -> bool) {
-        let (kept, dropped) = std::mem::take(&mut self.candidates).into_iter().partition(fit);
+    /// Gives up candidates that do not fit.
+    fn keep(&mut self, fits: impl Fn(&Candidate) -> bool) {
+        let (kept, dropped) = std::mem::take(&mut self.candidates).into_iter().partition(fits);
         self.candidates = kept;
         for c in dropped {
             let reason = format!("given up to save memory: it packs {} bytes", c.offer.packed_bytes);

@@ -173,6 +173,10 @@ fn other_problems_are_rejected_with_a_reason() {
         let mut selected = plain();
         selected.attrs.select = Some((0..16).rev().collect());
         assert!(reasons(&selected.problem(&mut r).0, kernel, stride).iter().all(|why| why.contains("in order")));
+        if stride > 1 {
+            let (odd, _) = case(kernel, stride, &[1, 12, 8, 8], 16, [1; 2], [1; 2]).problem(&mut r);
+            assert!(reasons(&odd, kernel, stride).iter().all(|why| why.contains("multiples of eight")));
+        }
         let (other, _) = case([4, 2], stride, &[1, 16, 8, 8], 16, [1; 2], [1; 2]).problem(&mut r);
         assert!(reasons(&other, kernel, stride).iter().all(|why| why.contains("only windows")));
     }

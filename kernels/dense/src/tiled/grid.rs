@@ -58,7 +58,7 @@ pub struct Grid {
     pub output: [usize; 2],
     /// Rows and columns of padding before the input.
     pub before: [usize; 2],
-    /// Inputs of a tile, per axis.
+    /// Inputs of a tile, per axis: of its first phase, where there are several.
     pub n: [usize; 2],
     /// Outputs of a tile, per axis.
     pub m: [usize; 2],
@@ -112,15 +112,15 @@ impl Grid {
         self
     }
 
-    /// This grid for a convolution with stride 2, along both axes.
+    /// This grid for a convolution with that stride along both axes.
     ///
     /// # Errors
-    /// [`Reject`] where channels are neither within one block nor fill all.
-    pub fn strided(mut self) -> Result<Grid, Reject> {
-        if self.inputs > LANES && !self.inputs.is_multiple_of(LANES) {
+    /// [`Reject`] where there are several phases, and channels are neither within one block nor fill all.
+    pub fn strided(mut self, stride: usize) -> Result<Grid, Reject> {
+        if stride > 1 && self.inputs > LANES && !self.inputs.is_multiple_of(LANES) {
             return Err(Reject::because("only fewer than eight input channels, or multiples of eight"));
         }
-        self.stride = 2;
+        self.stride = stride;
         Ok(self)
     }
 

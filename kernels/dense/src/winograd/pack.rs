@@ -7,7 +7,7 @@ use super::{
 use crate::tiled::PANEL;
 use paring_simd::{Simd, Task};
 
-/// Transforms `weights` in `f64`, rounds once, and lays them out as `[position][panel][input][column]`.
+/// Transforms `weights` in `f64`, rounds once, and lays them out as `[position][panel][phase][input][column]`.
 /// Not generic over schemes: its loops over columns are what takes time.
 pub struct Pack<'a> {
     pub plan: &'a Plan,

@@ -62,10 +62,7 @@ impl Plan {
         if unpooled.is_some() && (stride > 1 || axes != Axes::Both || dilation != [1, 1]) {
             return Err(Reject::because("pools only what square windows make, with stride 1 and without dilation"));
         }
-        let mut grid = Grid::new(&g, n, m, n[0] * n[1]).dilated(dilation);
-        if stride > 1 {
-            grid = grid.strided()?;
-        }
+        let mut grid = Grid::new(&g, n, m, n[0] * n[1]).dilated(dilation).strided(stride)?;
         grid.pools = unpooled.is_some();
         let weights = grid.checked_weights().map(|n| n.saturating_mul(size_of::<f32>()));
         let most = stages::tiles_of_block(shared, weights, grid.tile_bytes());

@@ -24,7 +24,7 @@ impl Window<'_> {
     /// Fetches `n` columns of row `r`, from `column` on, of what is wanted next.
     #[inline(always)]
     fn fetch<S: Simd>(&self, s: S, r: usize, column: usize, n: usize) {
-        for i in 0..n * LANES / LINE {
+        for i in 0..(n * LANES).div_ceil(LINE) {
             s.prefetch_near(self.next.wrapping_add(r * self.steps[0] + column * LANES + i * LINE));
         }
     }
@@ -97,10 +97,10 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, c
             // SAFETY: only rows and columns within the plane are read; the block of `v` has room for every tile.
             unsafe {
                 let v = v.add((tile - first) * grid.row() + block * LANES);
-                let steps = [grid.input_step(), grid.phase_step()];
+                let planes = [grid.input_step(), grid.phase_step()];
                 match (axes, whole) {
-                    (Axes::Both, true) => square::<S, F, N, M, STRIDE, false>(s, &window, v, steps),
-                    (Axes::Both, false) => square::<S, F, N, M, STRIDE, true>(s, &window, v, steps),
+                    (Axes::Both, true) => square::<S, F, N, M, STRIDE, false>(s, &window, v, planes),
+                    (Axes::Both, false) => square::<S, F, N, M, STRIDE, true>(s, &window, v, planes),
                     (axes, _) => line::<S, F, N, M>(s, &window, axes, v, grid.input_step()),
                 }
             }
@@ -122,7 +122,7 @@ unsafe fn square<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, const
     for phase in 0..STRIDE * STRIDE {
         let [down, across] = [phase / STRIDE, phase % STRIDE];
         // Phases but the first lack the last row or column: they read the one before again, and leave its result.
-        let at = |i: usize, phase: usize| if i + 1 < N { STRIDE * i + phase } else { STRIDE * i - phase };
+        let at = |i: usize, odd: usize| if i + 1 < N { STRIDE * i + odd } else { STRIDE * i - odd };
         let mut half = Half::<S, N, N>::new();
         for c in 0..N {
             let mut d = [s.splat(0.0); N];

@@ -40,7 +40,7 @@ pub unsafe fn inputs<S: Simd>(
     for tile in tiles {
         let (sample, place) = grid.place(tile);
         let (inside, at) = (grid.inside(place), grid.offset(place));
-        let whole = inside[0].len() == N && inside[1].len() == N;
+        let whole = grid.is_whole(&inside);
         for block in 0..blocks {
             let from = bytes[(sample * blocks + block) * plane..][..plane].as_ptr();
             let window =
