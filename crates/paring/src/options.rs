@@ -27,7 +27,7 @@ pub struct Options {
     pub exclude_kernels: Vec<String>,
     /// Bytes that packed weights and working memory of one thread may take together. Forms of the weights that are fast
     /// but large are given up for it; what needs more even so is refused with [`crate::ErrorKind::Limit`]. With or without,
-    /// packed weights take at most 50 MiB more than those of the model, where there are kernels for that.
+    /// packed weights take at most 50 MiB more than those of the model in `f32`, where there are kernels for that.
     pub max_memory: Option<usize>,
     /// Measured times of kernels, which take the place of estimates (see [`crate::Model::tune`]).
     pub tuning: Option<Arc<paring_plan::Tuning>>,

@@ -165,7 +165,7 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// Lowers `graph`, whose shapes must all be numbers. Packed weights take at most 50 MiB more than the weights, where there are
+/// Lowers `graph`, whose shapes must all be numbers. Packed weights take at most 50 MiB more than the weights in `f32`, where there are
 /// kernels for that. Where the cheapest kernels together take more than
 /// [`Options::max_memory`], those whose packed weights are much larger than the weights are given up, the dearest forms
 /// first.

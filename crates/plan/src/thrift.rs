@@ -7,13 +7,15 @@ use crate::{
     pack,
     place::Placed,
 };
+use paring_core::Tensor;
 use std::collections::HashMap;
 
 /// Nanoseconds that a byte of packed weights must save in every run to be worth it: 20 us for a MiB. Large transforms
 /// that gain next to nothing over small ones lose by it, and nothing else does.
 const PRICE: f64 = 20e3 / (1 << 20) as f64;
 
-/// Bytes that packed weights may take beyond all weights of the model, those that are read where they lie among them.
+/// Bytes that packed weights may take beyond all weights of the model in `f32`, those that are read where they lie among them.
+/// Weights of bytes count as much: layers that run on the numbers they stand for pack those.
 const GROWTH_BYTES: usize = 50 << 20;
 
 /// What a candidate is chosen by: its time and the price of what it packs.
@@ -36,7 +38,7 @@ pub(crate) fn give_up(lowered: &mut Lowered, growth: f64) {
 pub(crate) fn bound_growth(lowered: &mut Lowered, choice: &mut Choice) {
     let nodes = &mut lowered.nodes;
     let packed = |node: &LNode, at: usize| node.candidates.get(at).map_or(0, |c| c.offer.packed_bytes);
-    let allowed = nodes.iter().map(constant_bytes).fold(GROWTH_BYTES, usize::saturating_add);
+    let allowed = nodes.iter().map(f32_bytes).fold(GROWTH_BYTES, usize::saturating_add);
     let mut total = nodes.iter().zip(&*choice).map(|(n, &at)| packed(n, at)).fold(0, usize::saturating_add);
     while total > allowed {
         let switches = nodes.iter().zip(&*choice).enumerate().filter(|(_, (n, _))| !n.is_view);
@@ -74,8 +76,16 @@ impl LNode {
 }
 
 fn constant_bytes(node: &LNode) -> usize {
-    let constants = node.problem.inputs.iter().flatten().filter_map(|x| x.constant.as_ref());
-    constants.map(|t| t.byte_len()).sum()
+    constants(node).map(|t| t.byte_len()).sum()
+}
+
+/// Bytes of the constants of a node if all were `f32`.
+fn f32_bytes(node: &LNode) -> usize {
+    constants(node).map(|t| t.len() * size_of::<f32>()).sum()
+}
+
+fn constants(node: &LNode) -> impl Iterator<Item = &Tensor> {
+    node.problem.inputs.iter().flatten().filter_map(|x| x.constant.as_deref())
 }
 
 /// Bytes of the packed weights and of the working memory of one worker.

@@ -160,9 +160,9 @@ impl Tiles {
     /// `cycles`: those of [`Scheme::CYCLES`].
     fn cost(self, p: &Problem, o: &Offer, cycles: (f64, f64), isa: Isa, m: &Machine) -> Cost {
         let Ok(plan) = self.chosen(p, o) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
-        // A line takes one of the transforms that a square takes along both axes, and, measured, some 40 cycles besides.
         // Every phase takes a transform of its own.
         let cycles = (cycles.0 * (self.stride * self.stride) as f64, cycles.1);
+        // A line takes one of the transforms that a square takes along both axes, and, measured, some 40 cycles besides.
         let along = |both: f64| if self.square { both } else { both * 0.5 / self.extent[0] as f64 + 40.0 };
         let spilt = stages::spilt(&plan.grid, plan.grid.scratch() * size_of::<f32>(), m);
         tiled::cost(p, o, m, &plan.grid, Rates::of(isa, m), (along(cycles.0), along(cycles.1)), 0.0, spilt)

@@ -108,7 +108,8 @@ pub unsafe fn inputs<S: Simd, F: Scheme<N, M>, const N: usize, const M: usize, c
     }
 }
 
-/// Transforms one square tile of eight channels, phase by phase. `steps`: from one plane, and from one phase, to the next.
+/// Transforms one square tile of eight channels, phase by phase. `step` from one plane to the next, `phase_step` from one
+/// phase to the next.
 ///
 /// # Safety
 /// As for [`inputs`].
