@@ -84,7 +84,18 @@ const TILES: &[&dyn Kernel] = &[
         paring_kernel::Isa::Amx,
         "_amx",
         conv::SplitConv,
-        "conv_split_f32",
+        "conv_split3_f32",
+        "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of three bf16",
+        ["Conv"],
+        Transformed
+    ),
+    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+    entry!(
+        paring_simd::Avx512,
+        paring_kernel::Isa::Amx,
+        "_amx",
+        conv::SplitConv,
+        "conv_split2_f32",
         "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of two bf16",
         ["Conv"],
         Reduced

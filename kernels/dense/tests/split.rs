@@ -8,18 +8,21 @@ use paring_kernel::Numerics;
 use paring_simd::amx::Amx;
 use support::{Random, case::Case};
 
-const NAMES: &[&str] = &["conv_split"];
-/// As docs/numerics.md has it.
-const BOUND: f64 = 3e-5;
+/// Kernels, what allows them, and their bounds, as docs/numerics.md has them.
+const KERNELS: [(&str, Numerics, f64); 2] =
+    [("conv_split2", Numerics::Fast, 3e-5), ("conv_split3", Numerics::Default, 1e-5)];
 
-/// Checks cases where there is AMX, and the kernel with it.
+/// Checks cases where there is AMX, and the kernels with it.
 fn check(cases: impl IntoIterator<Item = Case>) {
     if !cfg!(feature = "avx512") || Amx::detect().is_none() {
         return;
     }
     let mut r = Random(1);
-    for case in cases {
-        assert!(case.check(&mut r, NAMES, BOUND) > 0);
+    for mut case in cases {
+        for (name, numerics, bound) in KERNELS {
+            case.numerics = numerics;
+            assert!(case.check(&mut r, &[name], bound) > 0);
+        }
     }
 }
 
@@ -27,7 +30,6 @@ fn check(cases: impl IntoIterator<Item = Case>) {
 fn case(x: &[usize], outputs: usize, kernel: usize, stride: usize) -> Case {
     let axes = x.len() - 2;
     let mut case = Case::new(x, outputs, &vec![kernel; axes]);
-    case.numerics = Numerics::Fast;
     case.attrs.stride = vec![stride; axes];
     case.attrs.padding = Padding::Explicit { before: vec![kernel / 2; axes], after: vec![kernel / 2; axes] };
     case

@@ -38,7 +38,7 @@ impl ByTiles {
 
 impl Multiply for ByTiles {
     // Two groups: the second finds the weights in the first-level cache.
-    const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: 2 * GROUP, step: TILE_ROWS };
+    const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: 4 * GROUP, step: TILE_ROWS };
     const BY_KIND: bool = false;
     type Ready = (Tiles, u64);
 

@@ -136,7 +136,7 @@ struct Task<'a, S, M> {
 struct Call<'a, E, M, const KIND: u8>(Task<'a, E, M>);
 
 /// Most pixels in a block, for tables on the stack.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
 impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, KIND> {
     type Output = ();

@@ -1,6 +1,9 @@
 //! Products of bytes.
 
-use super::{GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles, product::product};
+use super::{
+    GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles,
+    product::{fetch, product, tall, turn, wide},
+};
 
 /// Operands of [`Tiles::multiply`].
 #[derive(Clone, Copy)]
@@ -35,21 +38,10 @@ impl Tiles {
         let over = p.rows % TILE_ROWS;
         // From where a step after the full ones would read to where the last one does.
         let back = if over == 0 { 0 } else { (over as isize - TILE_ROWS as isize) * ROW_BYTES as isize };
-        // SAFETY: the tiles are ready, and tile 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights; the caller's promise.
+        // SAFETY: the tiles are ready; the caller's promise.
         unsafe {
-            product!(p, (rows, columns), p.rows / TILE_ROWS, back: back, bytes: [STEP_BYTES, TILE_ROWS * ROW_BYTES],
-                lines: "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
-                1 x 1: "tileloadd tmm4, [{x} + {row}]" "tileloadd tmm6, [{w0} + {row}]" "tdpbusd tmm0, tmm4, tmm6";
-                1 x 2: "tileloadd tmm4, [{x} + {row}]"
-                    "tileloadd tmm6, [{w0} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
-                    "tileloadd tmm7, [{w1} + {row}]" "tdpbusd tmm1, tmm4, tmm7";
-                2 x 1: "tileloadd tmm6, [{w0} + {row}]"
-                    "tileloadd tmm4, [{x} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
-                    "tileloadd tmm5, [{x} + {row} + 1024]" "tdpbusd tmm2, tmm5, tmm6";
-                2 x 2: "tileloadd tmm6, [{w0} + {row}]"
-                    "tileloadd tmm4, [{x} + {row}]" "tdpbusd tmm0, tmm4, tmm6"
-                    "tileloadd tmm7, [{w1} + {row}]" "tdpbusd tmm1, tmm4, tmm7"
-                    "tileloadd tmm5, [{x} + {row} + 1024]" "tdpbusd tmm2, tmm5, tmm6" "tdpbusd tmm3, tmm5, tmm7"
+            product!(p, (rows, columns), 0usize, p.rows / TILE_ROWS, back: back,
+                bytes: [STEP_BYTES, TILE_ROWS * ROW_BYTES], "tdpbusd", {fetch 8, x 0, w 0}
             )
         }
     }

@@ -1,5 +1,5 @@
 //! AMX: products of tiles, sixteen rows by sixteen columns and 64 bytes of terms in one instruction: bytes, or numbers of sixteen
-//! bits, of which two make most of one of 32.
+//! bits, of which two or three make one of 32.
 //!
 //! The compiler knows nothing of these registers, so what uses them is written in their own words: a whole product, from where
 //! its sums start to where they are stored.
@@ -9,7 +9,7 @@ mod product;
 mod split;
 
 pub use bytes::TileProduct;
-pub use split::{SPLIT_STEP, SPLIT_TERMS, SplitProduct};
+pub use split::{Pieces, SPLIT_TERMS, SplitProduct};
 
 use crate::{Avx512Vnni, Simd};
 use core::{

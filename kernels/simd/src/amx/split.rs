@@ -1,21 +1,51 @@
-//! Products of numbers that are split into two of sixteen bits.
+//! Products of numbers that are split into some of sixteen bits.
 
-use super::{GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles, product::product};
+use super::{
+    GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles,
+    product::{fetch, product, tall, turn, wide},
+};
 use crate::LANES;
 use core::arch::x86_64::*;
 
-/// Terms of a step of numbers, which are two halves each.
+/// Terms of a step of numbers.
 pub const SPLIT_TERMS: usize = ROW_BYTES / 2;
-/// Bytes from the inputs of one step of numbers to those of the next, and from the weights of sixteen columns.
-pub const SPLIT_STEP: [usize; 2] = [2 * STEP_BYTES, 2 * TILE_ROWS * ROW_BYTES];
 
-/// Operands of [`Tiles::multiply_split`]. Numbers are sums of two `bf16`: the nearest, and the nearest to what that lacks.
+/// How many `bf16` stand for a number: the nearest to it, the nearest to what that lacks, and so on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pieces {
+    /// Seventeen bits of 24.
+    Two,
+    /// All bits, but of numbers below 2^-110 or so.
+    Three,
+}
+
+impl Pieces {
+    /// How many they are.
+    pub const fn count(self) -> usize {
+        match self {
+            Pieces::Two => 2,
+            Pieces::Three => 3,
+        }
+    }
+
+    /// Bytes from the inputs of one step of numbers to those of the next.
+    pub const fn input_bytes(self) -> usize {
+        self.count() * STEP_BYTES
+    }
+
+    /// Bytes from the weights of one step of sixteen columns to those of the next.
+    pub const fn weight_bytes(self) -> usize {
+        self.count() * TILE_ROWS * ROW_BYTES
+    }
+}
+
+/// Operands of [`Tiles::multiply_split`]. Numbers are sums of [`Pieces`].
 #[derive(Clone, Copy)]
 pub struct SplitProduct {
-    /// Inputs, step by step: [`GROUP`] rows of [`SPLIT_TERMS`] first halves, then as many of second halves.
+    /// Inputs, step by step: [`GROUP`] rows of [`SPLIT_TERMS`] first pieces, then as many of second ones, and of third.
     pub x: *const u8,
-    /// Weights of sixteen columns, and of sixteen more, step by step: [`TILE_ROWS`] rows of first halves, of two terms for each
-    /// column, then as many of second halves.
+    /// Weights of sixteen columns, and of sixteen more, step by step: [`TILE_ROWS`] rows of first pieces, of two terms for each
+    /// column, then as many of second ones, and of third.
     pub w: [*const u8; 2],
     /// As for [`TileProduct::ahead`](super::TileProduct::ahead).
     pub ahead: *const u8,
@@ -23,12 +53,15 @@ pub struct SplitProduct {
     pub steps: usize,
     /// What sums start from, for each of sixteen columns, and of sixteen more.
     pub init: [*const f32; 2],
+    /// Bytes from what the sums of a row start from to what those of the next do: zero where they all start from the same.
+    pub init_row: usize,
     /// Sums: [`GROUP`] rows of [`GROUP`].
     pub sums: *mut f32,
 }
 
 impl Tiles {
-    /// As [`Tiles::multiply`], of numbers: products of two second halves are left out, which are 2^-16 of the whole at most.
+    /// As [`Tiles::multiply`], of numbers. Left out are products less than the last bits of the pieces: of two second pieces,
+    /// which are 2^-16 of the whole at most, where there are two; of a third one and any but the first, 2^-24, where there are three.
     ///
     /// # Safety
     /// As there.
@@ -36,42 +69,21 @@ impl Tiles {
     /// # Panics
     /// Where there is no step.
     #[inline(always)]
-    pub unsafe fn multiply_split(&self, p: &SplitProduct, rows: usize, columns: usize) {
+    pub unsafe fn multiply_split(&self, pieces: Pieces, p: &SplitProduct, rows: usize, columns: usize) {
         assert!(p.steps > 0);
-        // SAFETY: the tiles are ready, and tile 0 to 3 hold sums, 4 and 5 inputs, 6 and 7 weights; the caller's promise.
+        // Pieces follow each other so that one operand of two stays where it is.
+        // SAFETY: the tiles are ready; the caller's promise.
         unsafe {
-            product!(p, (rows, columns), p.steps, back: 0isize, bytes: SPLIT_STEP,
-                lines: "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
-                1 x 1: "tileloadd tmm6, [{w0} + {row}]"
-                    "tileloadd tmm4, [{x} + {row} + 2048]" "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm4, [{x} + {row}]" "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm6, [{w0} + {row} + 1024]" "tdpbf16ps tmm0, tmm4, tmm6";
-                1 x 2: "tileloadd tmm6, [{w0} + {row}]" "tileloadd tmm7, [{w1} + {row}]"
-                    "tileloadd tmm4, [{x} + {row} + 2048]"
-                    "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tileloadd tmm4, [{x} + {row}]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tileloadd tmm6, [{w0} + {row} + 1024]" "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm7, [{w1} + {row} + 1024]" "tdpbf16ps tmm1, tmm4, tmm7";
-                2 x 1: "tileloadd tmm6, [{w0} + {row}]"
-                    "tileloadd tmm4, [{x} + {row} + 2048]" "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm5, [{x} + {row} + 3072]" "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tileloadd tmm4, [{x} + {row}]" "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm5, [{x} + {row} + 1024]" "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tileloadd tmm6, [{w0} + {row} + 1024]"
-                    "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm2, tmm5, tmm6";
-                2 x 2: "tileloadd tmm6, [{w0} + {row}]"
-                    "tileloadd tmm4, [{x} + {row} + 2048]" "tdpbf16ps tmm0, tmm4, tmm6"
-                    "tileloadd tmm7, [{w1} + {row}]" "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tileloadd tmm5, [{x} + {row} + 3072]"
-                    "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"
-                    "tileloadd tmm4, [{x} + {row}]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"
-                    "tileloadd tmm5, [{x} + {row} + 1024]"
-                    "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"
-                    "tileloadd tmm6, [{w0} + {row} + 1024]"
-                    "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm2, tmm5, tmm6"
-                    "tileloadd tmm7, [{w1} + {row} + 1024]"
-                    "tdpbf16ps tmm1, tmm4, tmm7" "tdpbf16ps tmm3, tmm5, tmm7"
-            )
+            match pieces {
+                Pieces::Two => product!(p, (rows, columns), p.init_row, p.steps, back: 0isize,
+                    bytes: [Pieces::Two.input_bytes(), Pieces::Two.weight_bytes()], "tdpbf16ps",
+                    {fetch 5, x 2048, w 0} {fetch 5, x 0} {fetch 6, w 1024}
+                ),
+                Pieces::Three => product!(p, (rows, columns), p.init_row, p.steps, back: 0isize,
+                    bytes: [Pieces::Three.input_bytes(), Pieces::Three.weight_bytes()], "tdpbf16ps",
+                    {fetch 4, x 4096, w 0} {fetch 4, x 2048} {fetch 4, w 1024} {fetch 4, x 0} {fetch 4, w 2048} {fetch 4, w 0}
+                ),
+            }
         }
     }
 
@@ -80,18 +92,23 @@ impl Tiles {
     ///
     /// # Safety
     /// Rows, [`GROUP`] at most, must be readable at all offsets, and `to` be writable for as many steps.
-    pub unsafe fn split(&self, offsets: &[usize], x: &[*const f32], to: *mut u8) {
+    pub unsafe fn split(&self, pieces: Pieces, offsets: &[usize], x: &[*const f32], to: *mut u8) {
         // SAFETY: who has tiles has AVX-512, as `is_there` asks for; the caller's promise.
-        unsafe { split(offsets, x, to) }
+        unsafe {
+            match pieces {
+                Pieces::Two => split::<{ Pieces::Two.count() }>(offsets, x, to),
+                Pieces::Three => split::<{ Pieces::Three.count() }>(offsets, x, to),
+            }
+        }
     }
 }
 
 /// See [`Tiles::split`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn split(offsets: &[usize], x: &[*const f32], to: *mut u8) {
+unsafe fn split<const PIECES: usize>(offsets: &[usize], x: &[*const f32], to: *mut u8) {
     let (steps, rest) = offsets.as_chunks::<EIGHTS>();
     for (step, offsets) in steps.iter().enumerate() {
-        let to = to.wrapping_add(step * SPLIT_STEP[0]);
+        let to = to.wrapping_add(step * PIECES * STEP_BYTES);
         for (i, x) in x.iter().enumerate() {
             // SAFETY: the caller's promise.
             unsafe {
@@ -104,14 +121,14 @@ unsafe fn split(offsets: &[usize], x: &[*const f32], to: *mut u8) {
                     }
                     eights[k] = _mm256_loadu_ps(eight);
                 }
-                split_row(eights, to.add(i * ROW_BYTES));
+                split_row::<PIECES>(eights, to.add(i * ROW_BYTES));
             }
         }
     }
     if rest.is_empty() {
         return;
     }
-    let to = to.wrapping_add(steps.len() * SPLIT_STEP[0]);
+    let to = to.wrapping_add(steps.len() * PIECES * STEP_BYTES);
     for (i, x) in x.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
@@ -119,7 +136,7 @@ unsafe fn split(offsets: &[usize], x: &[*const f32], to: *mut u8) {
             for (eight, &offset) in eights.iter_mut().zip(rest) {
                 *eight = _mm256_loadu_ps(x.byte_add(offset));
             }
-            split_row(eights, to.add(i * ROW_BYTES));
+            split_row::<PIECES>(eights, to.add(i * ROW_BYTES));
         }
     }
 }
@@ -127,10 +144,10 @@ unsafe fn split(offsets: &[usize], x: &[*const f32], to: *mut u8) {
 /// Eights of a step.
 const EIGHTS: usize = SPLIT_TERMS / LANES;
 
-/// Stores the halves of a row of a step.
+/// Stores the pieces of a row of a step.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn split_row([a, b, c, d]: [__m256; EIGHTS], to: *mut u8) {
+unsafe fn split_row<const PIECES: usize>([a, b, c, d]: [__m256; EIGHTS], to: *mut u8) {
     /// Upper words of two vectors.
     const UPPER: [i16; 32] = {
         let mut words = [0; 32];
@@ -143,21 +160,26 @@ unsafe fn split_row([a, b, c, d]: [__m256; EIGHTS], to: *mut u8) {
     };
     let (half, mask) = (_mm512_set1_epi32(0x8000), _mm512_set1_epi32(0xffff_0000_u32 as i32));
     let pair = |a: __m256, b: __m256| _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
-    let nearest = |v: __m512| _mm512_and_epi32(_mm512_add_epi32(_mm512_castps_si512(v), half), mask);
-    // What is not a number stays so here, even where rounding made a number of it there.
-    let rest = |v: __m512, first: __m512i| {
-        let rest = _mm512_sub_ps(v, _mm512_castsi512_ps(first));
-        let (bits, number) = (_mm512_castps_si512(rest), _mm512_cmp_ps_mask::<_CMP_ORD_Q>(v, rest));
-        _mm512_mask_add_epi32(_mm512_or_epi32(bits, _mm512_castps_si512(v)), number, bits, half)
-    };
-    let (a, b) = (pair(a, b), pair(c, d));
-    let (first_a, first_b) = (nearest(a), nearest(b));
-    let (second_a, second_b) = (rest(a, first_a), rest(b, first_b));
+    let mut rest = [pair(a, b), pair(c, d)];
     // SAFETY: the caller's promise.
     unsafe {
         let upper = _mm512_loadu_epi16(UPPER.as_ptr());
-        _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(first_a, upper, first_b));
-        _mm512_storeu_si512(to.add(STEP_BYTES).cast(), _mm512_permutex2var_epi16(second_a, upper, second_b));
+        for piece in 0..PIECES {
+            let mut nearest = [_mm512_setzero_si512(); 2];
+            for i in 0..2 {
+                let bits = _mm512_castps_si512(rest[i]);
+                if piece + 1 < PIECES {
+                    nearest[i] = _mm512_and_epi32(_mm512_add_epi32(bits, half), mask);
+                    rest[i] = _mm512_sub_ps(rest[i], _mm512_castsi512_ps(nearest[i]));
+                } else {
+                    // What is not a number stays so here, even where rounding made a number of it before.
+                    let number = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(rest[i], rest[i]);
+                    nearest[i] = _mm512_mask_add_epi32(bits, number, bits, half);
+                }
+            }
+            let words = _mm512_permutex2var_epi16(nearest[0], upper, nearest[1]);
+            _mm512_storeu_si512(to.add(piece * STEP_BYTES).cast(), words);
+        }
     }
 }
 
@@ -174,50 +196,56 @@ mod tests {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
         };
-        // The halves of a number, as weights have them.
-        let halves = |v: f32| {
-            let first = half::bf16::from_f32(v);
-            [first, half::bf16::from_f32(v - first.to_f32())].map(|h| h.to_bits().to_le_bytes())
-        };
-        for terms in [32usize, 40, 96, 256] {
+        for (pieces, terms) in
+            [Pieces::Two, Pieces::Three].into_iter().flat_map(|p| [32usize, 40, 96, 256].map(|t| (p, t)))
+        {
             let steps = terms.div_ceil(SPLIT_TERMS);
             let x: Vec<f32> = (0..GROUP * terms).map(|_| next()).collect();
             let w: Vec<f32> = (0..GROUP * terms).map(|_| next()).collect();
             let init: Vec<f32> = (0..GROUP).map(|_| next()).collect();
-            let mut packed = [0, 1].map(|_| vec![0u8; steps * SPLIT_STEP[1]]);
-            for k in 0..terms {
-                for c in 0..GROUP {
-                    let at = k / SPLIT_TERMS * SPLIT_STEP[1] + k % SPLIT_TERMS / 2 * ROW_BYTES + c % 16 * 4 + k % 2 * 2;
-                    for (part, half) in halves(w[k * GROUP + c]).into_iter().enumerate() {
-                        packed[c / 16][at + part * 1024..][..2].copy_from_slice(&half);
+            let mut packed = [0, 1].map(|_| vec![0u8; steps * pieces.weight_bytes()]);
+            for (k, row) in w.chunks(GROUP).enumerate() {
+                for (c, &weight) in row.iter().enumerate() {
+                    let step = k / SPLIT_TERMS * pieces.weight_bytes();
+                    let at = step + k % SPLIT_TERMS / 2 * ROW_BYTES + c % 16 * 4 + k % 2 * 2;
+                    let mut rest = weight;
+                    for piece in 0..pieces.count() {
+                        let nearest = half::bf16::from_f32(rest);
+                        rest -= nearest.to_f32();
+                        packed[c / 16][at + piece * 1024..][..2].copy_from_slice(&nearest.to_bits().to_le_bytes());
                     }
                 }
             }
             let rows: Vec<*const f32> = x.chunks(terms).map(<[f32]>::as_ptr).collect();
             let offsets: Vec<usize> = (0..terms / LANES).map(|i| i * LANES * size_of::<f32>()).collect();
-            let mut split = vec![0u8; steps * SPLIT_STEP[0]];
+            let mut split = vec![0u8; steps * pieces.input_bytes()];
+            let bound = if pieces == Pieces::Two { 1e-5 } else { 1e-6 };
             for (tall, wide) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
                 let mut sums = vec![0f32; GROUP * GROUP];
                 let tiles = amx.tiles();
                 // SAFETY: all operands are as large as they should be.
                 unsafe {
-                    tiles.split(&offsets, &rows, split.as_mut_ptr());
+                    tiles.split(pieces, &offsets, &rows, split.as_mut_ptr());
                     let product = SplitProduct {
                         x: split.as_ptr(),
                         w: [packed[0].as_ptr(), packed[1].as_ptr()],
                         ahead: packed[0].as_ptr(),
                         steps,
                         init: [init.as_ptr(), init[TILE_ROWS..].as_ptr()],
+                        init_row: 0,
                         sums: sums.as_mut_ptr(),
                     };
-                    tiles.multiply_split(&product, tall, wide);
+                    tiles.multiply_split(pieces, &product, tall, wide);
                 }
                 for i in 0..tall * TILE_ROWS {
                     for c in 0..wide * TILE_ROWS {
                         let products = (0..terms).map(|k| f64::from(x[i * terms + k]) * f64::from(w[k * GROUP + c]));
                         let want = f64::from(init[c]) + products.sum::<f64>();
                         let error = (f64::from(sums[i * GROUP + c]) - want).abs() / (terms as f64).sqrt();
-                        assert!(error < 1e-5, "{terms} terms, {tall} x {wide}, row {i} column {c}: {error}");
+                        assert!(
+                            error < bound,
+                            "{pieces:?}, {terms} terms, {tall} x {wide}, row {i} column {c}: {error}"
+                        );
                     }
                 }
             }
@@ -231,14 +259,17 @@ mod tests {
             let mut row = [1f32; SPLIT_TERMS];
             row[5] = f32::from_bits(bits);
             let offsets: Vec<usize> = (0..EIGHTS).map(|i| i * LANES * size_of::<f32>()).collect();
-            let mut split = vec![0u8; SPLIT_STEP[0]];
-            // SAFETY: one row of one step.
-            unsafe { amx.tiles().split(&offsets, &[row.as_ptr()], split.as_mut_ptr()) };
-            let [first, second] = [0, STEP_BYTES].map(|at| {
-                let bytes: [u8; 2] = split[at + 10..][..2].try_into().expect("two bytes");
-                half::bf16::from_bits(u16::from_le_bytes(bytes)).to_f32()
-            });
-            assert!((first + second).is_nan(), "{bits:x}: {first} and {second}");
+            for pieces in [Pieces::Two, Pieces::Three] {
+                let mut split = vec![0u8; pieces.input_bytes()];
+                // SAFETY: one row of one step.
+                unsafe { amx.tiles().split(pieces, &offsets, &[row.as_ptr()], split.as_mut_ptr()) };
+                let piece = |i: usize| {
+                    let bytes = split[i * STEP_BYTES + 10..][..2].try_into().expect("two bytes");
+                    half::bf16::from_bits(u16::from_le_bytes(bytes)).to_f32()
+                };
+                let sum: f32 = (0..pieces.count()).map(piece).sum();
+                assert!(sum.is_nan(), "{bits:x}: {sum}");
+            }
         }
     }
 }

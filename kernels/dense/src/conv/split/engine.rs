@@ -1,6 +1,6 @@
 //! Runs a convolution of split numbers.
 
-use super::{PANEL, PIXELS, packed_bytes, steps};
+use super::{PANEL, PIXELS, packed_bytes, steps, steps_abreast};
 use crate::{
     conv::{
         Cursor, Geometry, Halo, Tasks, Work,
@@ -9,11 +9,11 @@ use crate::{
     },
     epilogue::{Epilogue, Finish, Place},
 };
-use core::{mem::MaybeUninit, ops::Range};
+use core::ops::Range;
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx};
 use paring_simd::{
     LANES, Simd, Task,
-    amx::{Amx, GROUP, SPLIT_STEP, SplitProduct, TILE_ROWS, Tiles},
+    amx::{Amx, GROUP, Pieces, SPLIT_TERMS, SplitProduct, TILE_ROWS, Tiles},
 };
 use std::sync::Arc;
 
@@ -21,19 +21,48 @@ use std::sync::Arc;
 const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: PIXELS, step: TILE_ROWS };
 
 /// Cuts the problem into tasks.
-fn work(g: &Geometry) -> Vec<Work> {
+pub fn work(g: &Geometry) -> Vec<Work> {
     let pixels = g.samples * g.output.iter().product::<usize>();
     let per_pixel = (g.depth * g.taps).saturating_mul(g.outputs).max(1);
     TASKS.of(pixels, per_pixel, g.outputs.div_ceil(PANEL))
+}
+
+/// What a worker needs room for.
+pub struct Room {
+    /// Bytes of split inputs of [`GROUP`] pixels.
+    group: usize,
+    /// Products of tiles whose sums wait for more steps.
+    products: usize,
+}
+
+/// Sums of a product of tiles.
+const SUMS: usize = GROUP * GROUP;
+
+impl Room {
+    /// For a problem cut into these tasks.
+    pub fn of(g: &Geometry, pieces: Pieces, work: &[Work]) -> Room {
+        let (steps, abreast) = (steps(g), steps_abreast(steps(g), pieces));
+        let pairs = work.iter().map(|w| w.panels.len().div_ceil(2)).max().unwrap_or(0);
+        let products = if abreast < steps { pairs * PIXELS / GROUP } else { 1 };
+        Room { group: abreast * pieces.input_bytes(), products }
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> usize {
+        PIXELS / GROUP * self.group + self.products * SUMS * size_of::<f32>()
+    }
 }
 
 /// A prepared convolution.
 pub struct Engine<S> {
     s: S,
     amx: Amx,
+    pieces: Pieces,
     lowered: Lowered,
     halo: Option<Halo>,
     steps: usize,
+    abreast: usize,
+    room: Room,
     packed: Arc<Packed>,
     epilogue: Epilogue,
     work: Vec<Work>,
@@ -46,18 +75,19 @@ impl<S: Simd> Engine<S> {
     /// [`KernelError::Problem`] where the weights were packed for another problem.
     pub fn new(
         s: S,
-        amx: Amx,
+        (amx, pieces): (Amx, Pieces),
         p: &Problem,
         o: &Offer,
         g: Geometry,
         packed: Arc<Packed>,
     ) -> Result<Engine<S>, KernelError> {
-        if packed_bytes(&g) != Some(packed.data.as_slice().len()) {
+        if packed_bytes(&g, pieces) != Some(packed.data.as_slice().len()) {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
         let epilogue = Epilogue::new(p, o.fused, g.outputs, true)?;
         let (halo, steps, work) = (halo(&g, LANES), steps(&g), work(&g));
-        Ok(Engine { s, amx, lowered: g.lower(LANES), halo, steps, packed, epilogue, work })
+        let (abreast, room) = (steps_abreast(steps, pieces), Room::of(&g, pieces, &work));
+        Ok(Engine { s, amx, pieces, lowered: g.lower(LANES), halo, steps, abreast, room, packed, epilogue, work })
     }
 }
 
@@ -70,7 +100,7 @@ impl<S: Simd> Prepared for Engine<S> {
         parallel.run(self.work.len(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
             let scratch = unsafe { own.of::<u8>(worker) };
-            assert!(scratch.len() >= PIXELS / GROUP * self.steps * SPLIT_STEP[0]);
+            assert!(scratch.len() >= self.room.bytes());
             self.s.vectorize(Call { shared: &shared, work: &self.work[task], scratch: scratch.as_mut_ptr() });
         });
         Ok(())
@@ -102,67 +132,100 @@ impl<E: Simd> Task for Call<'_, E> {
     fn call<S: Simd>(self, s: S) {
         let Call { shared, work, scratch } = self;
         let e = shared.engine;
-        let (lowered, group_bytes) = (&e.lowered, e.steps * SPLIT_STEP[0]);
+        let lowered = &e.lowered;
         let mut cursor = Cursor::new(&lowered.geometry, &lowered.view, &lowered.phases[0].phase, work.pixels.start);
         let (mut x, mut y) = ([shared.x; PIXELS], [shared.y; PIXELS]);
         let tiles = e.amx.tiles();
         let mut left = work.pixels.len();
+        let each = left.div_ceil(left.div_ceil(PIXELS).max(1)).next_multiple_of(TILE_ROWS).min(PIXELS);
         while left > 0 {
-            let n = left.min(PIXELS);
+            let n = left.min(each);
             cursor.fill(shared.x, &mut x[..n], &mut y[..n], |at| shared.y.wrapping_add(at));
-            for (group, x) in x[..n].chunks(GROUP).enumerate() {
-                // SAFETY: the view was laid out so that every pixel reads within it at every offset; `run` has seen to the scratch.
-                unsafe { tiles.split(&lowered.offsets, x, scratch.add(group * group_bytes)) };
-            }
-            for panel in work.panels.clone().step_by(2) {
-                let panels = panel..work.panels.end.min(panel + 2);
-                // SAFETY: the inputs were split; pixels and channels of the output are those of its layout, and no other task has them.
-                unsafe { shared.multiply(s, &tiles, panels, scratch, &y[..n]) };
+            for first in (0..e.steps).step_by(e.abreast) {
+                let steps = first..e.steps.min(first + e.abreast);
+                let offsets = &lowered.offsets[steps.start * EIGHTS..lowered.offsets.len().min(steps.end * EIGHTS)];
+                for (group, x) in x[..n].chunks(GROUP).enumerate() {
+                    // SAFETY: the view was laid out so that every pixel reads within it at every offset; `run` has seen to the
+                    // scratch.
+                    unsafe { tiles.split(e.pieces, offsets, x, scratch.add(group * e.room.group)) };
+                }
+                let mut sums = scratch.wrapping_add(PIXELS / GROUP * e.room.group).cast();
+                for panel in work.panels.clone().step_by(2) {
+                    let part =
+                        Part { panels: panel..work.panels.end.min(panel + 2), steps: steps.clone(), x: scratch, sums };
+                    // SAFETY: the inputs were split, and where steps came before, summed up; pixels and channels of the output
+                    // are those of its layout, and no other task has them.
+                    unsafe { shared.multiply(s, &tiles, &part, &y[..n]) };
+                    if e.abreast < e.steps {
+                        sums = sums.wrapping_add(PIXELS / GROUP * SUMS);
+                    }
+                }
             }
             left -= n;
         }
     }
 }
 
-/// The sums of a product of tiles.
-#[repr(align(64))]
-struct Sums(MaybeUninit<[f32; GROUP * GROUP]>);
+/// Eights of terms in a step.
+const EIGHTS: usize = SPLIT_TERMS / LANES;
+
+/// One or two panels, and some steps of their sums.
+struct Part {
+    panels: Range<usize>,
+    steps: Range<usize>,
+    /// Split inputs.
+    x: *const u8,
+    /// Room for sums of one [`GROUP`], or for those of all where there are steps before or after.
+    sums: *mut f32,
+}
 
 impl<E> Shared<'_, E> {
-    /// Multiplies split pixels at `x` by one or two panels, and stores them at `y`.
+    /// Adds some products of pixels, and stores the sums at `y` with the last.
     ///
     /// # Safety
-    /// They must be split, as many as `y` has, and their columns of the output be this task's alone.
+    /// Pixels must be split, as many as `y` has, their sums be there where there were steps before, and their columns of the output
+    /// be this task's alone.
     #[inline(always)]
-    unsafe fn multiply<S: Simd>(&self, s: S, tiles: &Tiles, panels: Range<usize>, x: *const u8, y: &[*mut f32]) {
+    unsafe fn multiply<S: Simd>(&self, s: S, tiles: &Tiles, part: &Part, y: &[*mut f32]) {
+        let Part { panels, steps, x, sums } = part;
         let e = self.engine;
-        let mut sums = Sums(MaybeUninit::uninit());
-        let sums: *mut f32 = sums.0.as_mut_ptr().cast();
+        let (is_first, is_last) = (steps.start == 0, steps.end == e.steps);
         let last = panels.end - 1;
-        let weights = |panel: usize| e.packed.data.as_slice()[panel * e.steps * SPLIT_STEP[1]..].as_ptr();
+        let panel_bytes = e.steps * e.pieces.weight_bytes();
+        let weights = |panel: usize| {
+            e.packed.data.as_slice()[panel * panel_bytes + steps.start * e.pieces.weight_bytes()..].as_ptr()
+        };
         let mut product = SplitProduct {
-            x,
+            x: *x,
             w: [weights(panels.start), weights(last)],
             // Panels follow one another; each group of pixels fetches one.
-            ahead: weights(last).wrapping_add(e.steps * SPLIT_STEP[1]),
-            steps: e.steps,
+            ahead: weights(last).wrapping_add(panel_bytes),
+            steps: steps.len(),
             init: [e.epilogue.init(panels.start * PANEL), e.epilogue.init(last * PANEL)],
-            sums,
+            init_row: 0,
+            sums: *sums,
         };
         for group in y.chunks(GROUP) {
+            if !is_first {
+                product.init = [product.sums, product.sums.wrapping_add(PANEL)].map(|p| p.cast_const());
+                product.init_row = GROUP * size_of::<f32>();
+            }
             // SAFETY: the caller's promise; there are weights and starts for whole panels.
             unsafe {
-                tiles.multiply_split(&product, group.len().div_ceil(TILE_ROWS), panels.len());
-                for panel in panels.clone() {
-                    let sums = sums.add((panel - panels.start) * PANEL).cast_const();
+                tiles.multiply_split(e.pieces, &product, group.len().div_ceil(TILE_ROWS), panels.len());
+                for panel in panels.clone().take_while(|_| is_last) {
+                    let sums = product.sums.add((panel - panels.start) * PANEL).cast_const();
                     match e.lowered.geometry.outputs - panel * PANEL {
                         ..=LANES => self.store::<S, 1>(s, panel, sums, group),
                         _ => self.store::<S, 2>(s, panel, sums, group),
                     }
                 }
             }
-            product.x = product.x.wrapping_add(e.steps * SPLIT_STEP[0]);
-            product.ahead = product.ahead.wrapping_add(e.steps * SPLIT_STEP[1]);
+            if !(is_first && is_last) {
+                product.sums = product.sums.wrapping_add(SUMS);
+            }
+            product.x = product.x.wrapping_add(e.room.group);
+            product.ahead = product.ahead.wrapping_add(panel_bytes);
         }
     }
 

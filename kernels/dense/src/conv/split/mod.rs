@@ -1,14 +1,15 @@
-//! Direct convolution of numbers that are split into two of sixteen bits each, by tiles.
+//! Direct convolution of numbers that are split into two or three of sixteen bits each, by tiles.
 //!
-//! AMX multiplies `bf16` sixteen times as fast as AVX-512 multiplies `f32`. A number is all but the sum of two: the `bf16` nearest to
-//! it, and the one nearest to what that lacks. Three products of tiles then make one of numbers, but for 2^-15 of each at most
-//! (Henry, Tang, Heinecke: "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019).
+//! AMX multiplies `bf16` sixteen times as fast as AVX-512 multiplies `f32`. A number is the sum of three: the `bf16` nearest to it, the
+//! one nearest to what that lacks, and what both lack; of their nine products six are not less than the last bit of the number's
+//! own. It is all but the sum of the first two: three products then make one of numbers, but for 2^-15 of each at most (Henry,
+//! Tang, Heinecke: "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019).
 
 mod engine;
 
 use super::{engine::halo, geometry::Geometry, lower::Walk};
 use crate::{epilogue, stamp};
-use engine::Engine;
+use engine::{Engine, Room, work};
 use half::bf16;
 use paring_core::{AlignedBuf, Layout, Op};
 use paring_kernel::{
@@ -17,62 +18,89 @@ use paring_kernel::{
 };
 use paring_simd::{
     LANES, Simd,
-    amx::{Amx, GROUP, ROW_BYTES, SPLIT_STEP, SPLIT_TERMS, TILE_ROWS},
+    amx::{Amx, GROUP, Pieces, ROW_BYTES, SPLIT_TERMS, TILE_ROWS},
 };
 use std::sync::Arc;
 
 stamp::generic_kernel! {
-    /// Direct convolution on blocks of eight channels, of split numbers.
+    /// Direct convolution on blocks of eight channels, of split numbers: in two pieces where its class is `Reduced`.
     SplitConv
+}
+
+impl<S> SplitConv<S> {
+    fn pieces(&self) -> Pieces {
+        match self.descriptor.numerics {
+            NumericClass::Reduced => Pieces::Two,
+            _ => Pieces::Three,
+        }
+    }
+
+    /// The geometry of a convolution that is served.
+    fn geometry(&self, p: &Problem) -> Result<Geometry, Reject> {
+        let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
+        match (self.pieces(), p.numerics) {
+            (Pieces::Two, Numerics::Strict | Numerics::Default) => {
+                return Err(Reject::because("only numerics 'fast' allow numbers in two pieces"));
+            }
+            (Pieces::Three, Numerics::Strict) => {
+                return Err(Reject::because("numerics 'strict' exclude split numbers"));
+            }
+            _ => {}
+        }
+        let g = Geometry::of_conv(p, a)?;
+        if g.groups != 1 || g.walk(LANES) != Walk::Blocks {
+            return Err(Reject::because("only one group, and input channels in whole blocks"));
+        }
+        Ok(g)
+    }
 }
 
 /// Columns of a panel.
 const PANEL: usize = TILE_ROWS;
 /// Pixels that are split before they are multiplied.
-const PIXELS: usize = 2 * GROUP;
+const PIXELS: usize = 4 * GROUP;
+/// Bytes of the split inputs of [`PIXELS`]: they stay in the second-level cache.
+const INPUT_BYTES: usize = 400 << 10;
 
 /// Steps of the sum of one pixel and one column.
 fn steps(g: &Geometry) -> usize {
     (g.depth.next_multiple_of(LANES) * g.taps).div_ceil(SPLIT_TERMS)
 }
 
+/// Steps that are summed before the sums are put aside.
+fn steps_abreast(steps: usize, pieces: Pieces) -> usize {
+    let most = INPUT_BYTES / (PIXELS / GROUP * pieces.input_bytes());
+    steps.div_ceil(steps.div_ceil(most).max(1))
+}
+
 /// Bytes of packed weights; `None` on overflow.
-fn packed_bytes(g: &Geometry) -> Option<usize> {
-    g.outputs.div_ceil(PANEL).checked_mul(steps(g))?.checked_mul(SPLIT_STEP[1])
+fn packed_bytes(g: &Geometry, pieces: Pieces) -> Option<usize> {
+    g.outputs.div_ceil(PANEL).checked_mul(steps(g))?.checked_mul(pieces.weight_bytes())
 }
 
-/// The geometry of a convolution that is served.
-fn geometry(p: &Problem) -> Result<Geometry, Reject> {
-    let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-    if p.numerics != Numerics::Fast {
-        return Err(Reject::because("only numerics 'fast' allow split numbers"));
-    }
-    let g = Geometry::of_conv(p, a)?;
-    if g.groups != 1 || g.walk(LANES) != Walk::Blocks {
-        return Err(Reject::because("only one group, and input channels in whole blocks"));
-    }
-    Ok(g)
-}
-
-/// The weights, panel by panel and step by step: first halves, then second ones, two terms for each column.
-fn pack(g: &Geometry, weights: &[f32]) -> Result<AlignedBuf, KernelError> {
+/// The weights, panel by panel and step by step: first pieces, then second ones, and third, two terms for each column.
+fn pack(g: &Geometry, pieces: Pieces, weights: &[f32]) -> Result<AlignedBuf, KernelError> {
+    const ROW: usize = ROW_BYTES / size_of::<bf16>();
     let too_large = || KernelError::Problem("the weights are too large".into());
     let (rows, steps) = (g.sizes(Walk::Blocks).ok_or_else(too_large)?.0, steps(g));
     let rows = g.pack(Walk::Blocks, rows, weights)?;
     let rows: &[f32] = bytemuck::cast_slice(rows.as_slice());
-    let mut buf = AlignedBuf::zeroed(packed_bytes(g).ok_or_else(too_large)?)?;
+    let mut buf = AlignedBuf::zeroed(packed_bytes(g, pieces).ok_or_else(too_large)?)?;
     let halves: &mut [bf16] = bytemuck::cast_slice_mut(buf.as_mut_slice());
     let depth = g.depth.next_multiple_of(LANES) * g.taps;
     let mut from = 0;
     for c in crate::panel::columns(g.outputs, 1) {
         for k in 0..depth {
             for lane in 0..c.lanes {
-                let (column, value) = (c.first + lane, rows[from + k * c.width() + lane]);
-                let step = (column / PANEL * steps + k / SPLIT_TERMS) * SPLIT_STEP[1] / size_of::<bf16>();
-                let at = step + k % SPLIT_TERMS / 2 * ROW_BYTES / size_of::<bf16>() + column % PANEL * 2 + k % 2;
-                let first = bf16::from_f32(value);
-                halves[at] = first;
-                halves[at + TILE_ROWS * ROW_BYTES / size_of::<bf16>()] = bf16::from_f32(value - first.to_f32());
+                let column = c.first + lane;
+                let step = (column / PANEL * steps + k / SPLIT_TERMS) * pieces.count() * TILE_ROWS * ROW;
+                let at = step + k % SPLIT_TERMS / 2 * ROW + column % PANEL * 2 + k % 2;
+                let mut rest = rows[from + k * c.width() + lane];
+                for piece in 0..pieces.count() {
+                    let nearest = bf16::from_f32(rest);
+                    halves[at + piece * TILE_ROWS * ROW] = nearest;
+                    rest -= nearest.to_f32();
+                }
             }
         }
         from += depth * c.width();
@@ -90,36 +118,41 @@ impl<S: Simd> Kernel for SplitConv<S> {
         if !m.isa.has(Isa::Avx512) {
             return Err(Reject::because("needs avx512 as well"));
         }
-        let g = geometry(p)?;
-        let packed_bytes = packed_bytes(&g).ok_or_else(|| Reject::because("the weights are too large"))?;
-        let split = steps(&g).checked_mul(PIXELS / GROUP * SPLIT_STEP[0]);
-        let per_worker = split.ok_or_else(|| Reject::because("the sums are too long"))?;
+        let (g, pieces) = (self.geometry(p)?, self.pieces());
+        let packed_bytes = packed_bytes(&g, pieces).ok_or_else(|| Reject::because("the weights are too large"))?;
+        let per_worker = Room::of(&g, pieces, &work(&g)).bytes();
         let shared = halo(&g, LANES).map_or(0, |h| h.elements() * size_of::<f32>());
         let fused = epilogue::fusable(p, g.outputs);
         out.push(Offer {
             scratch: Scratch { shared, per_worker },
             packed_bytes,
-            packed_format: "conv-split-bf16".into(),
-            numerics: NumericClass::Reduced,
+            packed_format: format!("conv-split-bf16x{}", pieces.count()).into(),
+            numerics: self.descriptor.numerics,
             ..epilogue::offer(p, fused, Layout::Blocked(8), Layout::Blocked(8))
         });
         Ok(())
     }
 
     fn cost(&self, p: &Problem, o: &Offer, m: &Machine) -> Cost {
-        let Ok(g) = geometry(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
+        let Ok(g) = self.geometry(p) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let elements = p.output(0).map_or(0, |y| y.len()) as f64;
         let pixels = elements / g.outputs as f64;
         let input = p.input(0).and_then(|x| x.bytes(Layout::Blocked(8))).unwrap_or(0) as f64;
         let stored = 4.0 * elements * (1 + epilogue::residuals(p, o.fused).count()) as f64;
-        // Measured, in cycles: products of 80 numbers in each, of 170 at best, or of 60 where operands come from the second-level
-        // cache; five split numbers, or three finished ones; and 200 for each product of tiles, to begin and to end.
+        // Measured, in cycles: products of 80 numbers in each, of 170 at best (85 of three pieces), or of 60 where operands come from the second-level
+        // cache, and of 52 and 40 where they have three pieces; five split numbers, or three finished ones; and 200 for each
+        // product of tiles, to begin and to end.
         let cycle = 32.0 / m.gmacs;
-        let rate = if steps(&g) > 16 { 60.0 } else { 80.0 };
+        let (rate, split) = match (self.pieces(), steps(&g) > 16) {
+            (Pieces::Two, false) => (80.0, 5.0),
+            (Pieces::Two, true) => (60.0, 5.0),
+            (Pieces::Three, false) => (52.0, 4.0),
+            (Pieces::Three, true) => (40.0, 4.0),
+        };
         let (terms, panels) = ((steps(&g) * SPLIT_TERMS) as f64, g.outputs.div_ceil(PANEL));
         let products = (pixels / GROUP as f64).ceil() * panels.div_ceil(2) as f64;
         let multiply = pixels * terms * (panels * PANEL) as f64 / rate + 200.0 * products;
-        let compute = (multiply + pixels * terms / 5.0 + elements / 3.0) * cycle;
+        let compute = (multiply + pixels * terms / split + elements / 3.0) * cycle;
         // Weights are read once for each block of pixels.
         let blocks = (pixels / PIXELS as f64).ceil() as usize;
         let stream = m.weights(o.packed_bytes, blocks) + stored / (2.0 * m.l3_bandwidth);
@@ -131,13 +164,13 @@ impl<S: Simd> Kernel for SplitConv<S> {
     }
 
     fn pack(&self, p: &Problem, _o: &Offer) -> Result<Packed, KernelError> {
-        let g = geometry(p).map_err(|r| KernelError::Problem(r.to_string()))?;
-        Ok(pack(&g, &stamp::weights(p, 1)?)?.into())
+        let g = self.geometry(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        Ok(pack(&g, self.pieces(), &stamp::weights(p, 1)?)?.into())
     }
 
     fn prepare(&self, p: &Problem, o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let g = geometry(p).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let g = self.geometry(p).map_err(|r| KernelError::Problem(r.to_string()))?;
         let amx = Amx::detect().ok_or_else(|| KernelError::Problem("this machine lacks amx".into()))?;
-        Ok(Box::new(Engine::new(stamp::token::<S>()?, amx, p, o, g, packed)?))
+        Ok(Box::new(Engine::new(stamp::token::<S>()?, (amx, self.pieces()), p, o, g, packed)?))
     }
 }
