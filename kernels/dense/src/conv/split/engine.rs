@@ -3,9 +3,10 @@
 use super::{PANEL, PIXELS, packed_bytes, steps, steps_abreast};
 use crate::{
     conv::{
-        Cursor, Geometry, Halo, Tasks, Work,
+        Cursor, Geometry, Halo, Work,
         engine::{halo, operands},
         lower::Lowered,
+        work::cut,
     },
     epilogue::{Epilogue, Finish, Place},
 };
@@ -17,14 +18,24 @@ use paring_simd::{
 };
 use std::sync::Arc;
 
-/// Multiply-adds of a task: less where the whole problem is small.
-const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: PIXELS, step: TILE_ROWS };
+/// Multiply-adds of a task at least.
+const LEAST: usize = 1 << 20;
+/// Panels that take sixteen times as long as splitting their inputs, which every task does for itself.
+const WORTH: usize = 16;
+/// Tasks that are enough where more cost something.
+const ENOUGH: usize = 16;
 
-/// Cuts the problem into tasks.
+/// Cuts the problem into tasks: by blocks of pixels, and by panels where those are few.
 pub fn work(g: &Geometry) -> Vec<Work> {
     let pixels = g.samples * g.output.iter().product::<usize>();
-    let per_pixel = (g.depth * g.taps).saturating_mul(g.outputs).max(1);
-    TASKS.of(pixels, per_pixel, g.outputs.div_ceil(PANEL))
+    let (panels, terms) = (g.outputs.div_ceil(PANEL), g.depth * g.taps);
+    let blocks = pixels.div_ceil(PIXELS).max(1);
+    let block = pixels.div_ceil(blocks).next_multiple_of(TILE_ROWS).max(1);
+    let macs = block.saturating_mul(terms).saturating_mul(g.outputs).max(1);
+    let parts = (1 + panels / WORTH).max(2 / blocks).min(ENOUGH / blocks).min(macs / LEAST);
+    let pairs = cut(pixels, block * (LEAST / macs).max(1), panels.div_ceil(2), parts);
+    let of = |pairs: Range<usize>| 2 * pairs.start..panels.min(2 * pairs.end);
+    pairs.into_iter().map(|w| Work { pixels: w.pixels, panels: of(w.panels) }).collect()
 }
 
 /// What a worker needs room for.

@@ -11,13 +11,14 @@ use super::{engine::halo, geometry::Geometry, lower::Walk};
 use crate::{epilogue, stamp};
 use engine::{Engine, Room, work};
 use half::bf16;
-use paring_core::{AlignedBuf, Layout, Op};
+use paring_core::{AlignedBuf, Layout, Op, op::EpiOp};
 use paring_kernel::{
     Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Numerics, Offer, Packed, Prepared,
     Problem, Reject, Scratch,
 };
 use paring_simd::{
     LANES, Simd,
+    act::is_cheap,
     amx::{Amx, GROUP, Pieces, ROW_BYTES, SPLIT_TERMS, TILE_ROWS},
 };
 use std::sync::Arc;
@@ -139,20 +140,22 @@ impl<S: Simd> Kernel for SplitConv<S> {
         let pixels = elements / g.outputs as f64;
         let input = p.input(0).and_then(|x| x.bytes(Layout::Blocked(8))).unwrap_or(0) as f64;
         let stored = 4.0 * elements * (1 + epilogue::residuals(p, o.fused).count()) as f64;
-        // Measured, in cycles: products of 80 numbers in each, of 170 at best (85 of three pieces), or of 60 where operands come from the second-level
-        // cache, and of 52 and 40 where they have three pieces; five split numbers, or three finished ones; and 200 for each
-        // product of tiles, to begin and to end.
+        // Measured, in cycles: so many products in each, of 170 or 85 at best, fewer where operands come from the second-level cache;
+        // splitting, and finishing, the longer for an activation that waits for itself; and 200 for each product of tiles, to begin
+        // and to end.
         let cycle = 32.0 / m.gmacs;
         let (rate, split) = match (self.pieces(), steps(&g) > 16) {
-            (Pieces::Two, false) => (80.0, 5.0),
-            (Pieces::Two, true) => (60.0, 5.0),
-            (Pieces::Three, false) => (52.0, 4.0),
-            (Pieces::Three, true) => (40.0, 4.0),
+            (Pieces::Two, false) => (90.0, 0.7),
+            (Pieces::Two, true) => (70.0, 0.7),
+            (Pieces::Three, false) => (60.0, 0.9),
+            (Pieces::Three, true) => (42.0, 0.9),
         };
+        let waits = |e: &EpiOp| matches!(e, EpiOp::Act(act) if !is_cheap(*act));
+        let finish = if p.epilogue[..o.fused].iter().any(waits) { 2.0 } else { 0.5 };
         let (terms, panels) = ((steps(&g) * SPLIT_TERMS) as f64, g.outputs.div_ceil(PANEL));
         let products = (pixels / GROUP as f64).ceil() * panels.div_ceil(2) as f64;
         let multiply = pixels * terms * (panels * PANEL) as f64 / rate + 200.0 * products;
-        let compute = (multiply + pixels * terms / split + elements / 3.0) * cycle;
+        let compute = (multiply + pixels * terms * split + elements * finish) * cycle;
         // Weights are read once for each block of pixels.
         let blocks = (pixels / PIXELS as f64).ceil() as usize;
         let stream = m.weights(o.packed_bytes, blocks) + stored / (2.0 * m.l3_bandwidth);
