@@ -37,7 +37,7 @@ impl ByTiles {
 }
 
 impl Multiply for ByTiles {
-    // Two groups: the second finds the weights in the first-level cache.
+    // Four groups: the others find the weights of the first in a nearer cache.
     const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: 4 * GROUP, step: TILE_ROWS };
     const BY_KIND: bool = false;
     type Ready = (Tiles, u64);

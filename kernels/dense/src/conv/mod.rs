@@ -25,4 +25,4 @@ pub use lower::View;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
 pub use split::SplitConv;
 pub use transposed::*;
-pub use work::{Tasks, Work, cut};
+pub use work::{Tasks, Work, cut, even};

@@ -22,6 +22,11 @@ pub fn cut(pixels: usize, per_task: usize, panels: usize, parts: usize) -> Vec<W
     (0..parts).flat_map(part).collect()
 }
 
+/// Pixels of even blocks, a multiple of `step` of at most `most` each.
+pub fn even(pixels: usize, most: usize, step: usize) -> usize {
+    pixels.div_ceil(pixels.div_ceil(most).max(1)).next_multiple_of(step)
+}
+
 /// How large tasks are.
 #[derive(Clone, Copy, Debug)]
 pub struct Tasks {
@@ -39,8 +44,7 @@ impl Tasks {
     pub fn of(&self, pixels: usize, per_pixel: usize, panels: usize) -> Vec<Work> {
         let [least, most] = self.macs;
         let target = (per_pixel.saturating_mul(pixels) / 16).clamp(least, most);
-        let blocks = pixels.div_ceil(self.block);
-        let even = pixels.div_ceil(blocks).next_multiple_of(self.step);
+        let even = even(pixels, self.block, self.step);
         let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(self.step));
         cut(pixels, per_task, panels, per_pixel.saturating_mul(per_task) / (2 * target))
     }

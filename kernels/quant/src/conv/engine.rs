@@ -8,7 +8,7 @@ use crate::{
     rows::QUAD,
     tile,
 };
-use paring_dense::conv::{Cursor, Halo, Tasks, Work};
+use paring_dense::conv::{Cursor, Halo, Tasks, Work, even};
 use paring_kernel::{KernelError, Packed, Prepared, Problem, RunCx, SharedMut};
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, 
         let mut y = [0usize; MOST];
         let mut left = work.pixels.len();
         let Tasks { block, step, .. } = M::TASKS;
-        let each = left.div_ceil(left.div_ceil(block).max(1)).next_multiple_of(step).min(block);
+        let each = even(left, block, step).min(block);
         let ready = engine.how.ready();
         while left > 0 {
             let n = left.min(each);

@@ -9,7 +9,7 @@ mod product;
 mod split;
 
 pub use bytes::TileProduct;
-pub use split::{Pieces, SPLIT_TERMS, SplitProduct};
+pub use split::{EIGHTS, Pieces, SPLIT_TERMS, SplitProduct};
 
 use crate::{Avx512Vnni, Simd};
 use core::{

@@ -1,8 +1,8 @@
 //! The assembly of products of tiles.
 
-/// Multiplies one or two sixteens of rows by one or two sixteens of columns, by the instruction `$dot`. `$p` has `x`, `w`, `ahead`, `init`
-/// and `sums`; sums start from rows `$init_row` bytes apart. `$n` steps take `$bytes` of `x` and `w` each, and one more `$back` bytes of
-/// `w` from where those end, if that is not zero. Turns of a step are as [`turn`] has them.
+/// Multiplies one or two sixteens of rows by one or two sixteens of columns, by the instruction `$dot`. `$p` has `x`, `w`,
+/// `ahead`, `init` and `sums`; sums start from rows `$init_row` bytes apart. `$n` steps take `$bytes` of `x` and `w` each, and one
+/// more `$back` bytes of `w` from where those end, if that is not zero. Turns of a step are as [`turn`] has them.
 macro_rules! product {
     ($p:ident, ($rows:expr, $columns:expr), $init_row:expr, $n:expr, back: $back:expr, bytes: $bytes:expr, $dot:literal, $($turns:tt)*) => {
         match ($rows, $columns) {
@@ -76,65 +76,31 @@ macro_rules! wide {
     };
 }
 
-/// A turn of a step: new rows of `x` against the weights of the turn before, new weights `w` against its rows, or both, so many bytes
-/// from where those of the step begin. Tiles 0 to 3 have sums: of the first sixteen rows, then of the second; 4 and 5 rows, 6 and
-/// 7 weights. Meanwhile twice so many lines are fetched of what is wanted next: a few at a time, as a product that waits for memory
-/// shares with them what keeps track of that.
+/// A turn of a step: new rows of `x` against the weights of the turn before, new weights `w` against its rows, or both, so many
+/// bytes from where those of the step begin. Tiles 0 to 3 have sums: of the first sixteen rows, then of the second; 4 and 5 rows,
+/// 6 and 7 weights. Meanwhile twice so many lines are fetched of what is wanted next: a few at a time, as a product that waits for
+/// memory shares with them what keeps track of that.
 macro_rules! turn {
-    ($dot:literal, fetch $n:literal, x $x:literal) => {
-        concat!(
-            "tileloadd tmm4, [{x} + {row} + ",
-            $x,
-            "]\n",
-            $dot,
-            " tmm0, tmm4, tmm6\n",
-            wide!(concat!($dot, " tmm1, tmm4, tmm7")),
-            "\n",
-            fetch!($n),
-            "\n",
-            tall!(concat!("tileloadd tmm5, [{x} + {row} + 1024 + ", $x, "]"), concat!($dot, " tmm2, tmm5, tmm6")),
-            "\n",
-            tall!(wide!(concat!($dot, " tmm3, tmm5, tmm7"))),
-            "\n",
-            fetch!($n)
-        )
-    };
     ($dot:literal, fetch $n:literal, w $w:literal) => {
         concat!(
-            "tileloadd tmm6, [{w0} + {row} + ",
-            $w,
-            "]\n",
-            $dot,
-            " tmm0, tmm4, tmm6\n",
-            tall!(concat!($dot, " tmm2, tmm5, tmm6")),
-            "\n",
-            fetch!($n),
-            "\n",
-            wide!(concat!("tileloadd tmm7, [{w1} + {row} + ", $w, "]"), concat!($dot, " tmm1, tmm4, tmm7")),
-            "\n",
-            tall!(wide!(concat!($dot, " tmm3, tmm5, tmm7"))),
-            "\n",
+            "tileloadd tmm6, [{w0} + {row} + ", $w, "]\n",
+            $dot, " tmm0, tmm4, tmm6\n",
+            tall!(concat!($dot, " tmm2, tmm5, tmm6")), "\n",
+            fetch!($n), "\n",
+            wide!(concat!("tileloadd tmm7, [{w1} + {row} + ", $w, "]"), concat!($dot, " tmm1, tmm4, tmm7")), "\n",
+            tall!(wide!(concat!($dot, " tmm3, tmm5, tmm7"))), "\n",
             fetch!($n)
         )
     };
-    ($dot:literal, fetch $n:literal, x $x:literal, w $w:literal) => {
+    ($dot:literal, fetch $n:literal, x $x:literal $(, w $w:literal)?) => {
         concat!(
-            "tileloadd tmm6, [{w0} + {row} + ",
-            $w,
-            "]\n",
-            "tileloadd tmm4, [{x} + {row} + ",
-            $x,
-            "]\n",
-            $dot,
-            " tmm0, tmm4, tmm6\n",
-            wide!(concat!("tileloadd tmm7, [{w1} + {row} + ", $w, "]"), concat!($dot, " tmm1, tmm4, tmm7")),
-            "\n",
-            fetch!($n),
-            "\n",
-            tall!(concat!("tileloadd tmm5, [{x} + {row} + 1024 + ", $x, "]"), concat!($dot, " tmm2, tmm5, tmm6")),
-            "\n",
-            tall!(wide!(concat!($dot, " tmm3, tmm5, tmm7"))),
-            "\n",
+            $("tileloadd tmm6, [{w0} + {row} + ", $w, "]\n",)?
+            "tileloadd tmm4, [{x} + {row} + ", $x, "]\n",
+            $dot, " tmm0, tmm4, tmm6\n",
+            wide!($(concat!("tileloadd tmm7, [{w1} + {row} + ", $w, "]"),)? concat!($dot, " tmm1, tmm4, tmm7")), "\n",
+            fetch!($n), "\n",
+            tall!(concat!("tileloadd tmm5, [{x} + {row} + 1024 + ", $x, "]"), concat!($dot, " tmm2, tmm5, tmm6")), "\n",
+            tall!(wide!(concat!($dot, " tmm3, tmm5, tmm7"))), "\n",
             fetch!($n)
         )
     };

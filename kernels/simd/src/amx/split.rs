@@ -15,7 +15,7 @@ pub const SPLIT_TERMS: usize = ROW_BYTES / 2;
 pub enum Pieces {
     /// Seventeen bits of 24.
     Two,
-    /// All bits, but of numbers below 2^-110 or so.
+    /// All bits, but of numbers below 2^-103: pieces below 2^-126 are taken for zero.
     Three,
 }
 
@@ -60,8 +60,8 @@ pub struct SplitProduct {
 }
 
 impl Tiles {
-    /// As [`Tiles::multiply`], of numbers. Left out are products less than the last bits of the pieces: of two second pieces,
-    /// which are 2^-16 of the whole at most, where there are two; of a third one and any but the first, 2^-24, where there are three.
+    /// As [`Tiles::multiply`], of numbers. Left out are products of two second pieces, which are 2^-16 of the whole at most, where
+    /// there are two; of a third one and any but the first, 2^-24, where there are three.
     ///
     /// # Safety
     /// As there.
@@ -141,10 +141,13 @@ unsafe fn split<const PIECES: usize>(offsets: &[usize], x: &[*const f32], to: *m
     }
 }
 
-/// Eights of a step.
-const EIGHTS: usize = SPLIT_TERMS / LANES;
+/// Eights of numbers in a step.
+pub const EIGHTS: usize = SPLIT_TERMS / LANES;
 
 /// Stores the pieces of a row of a step.
+///
+/// # Safety
+/// A row must be writable at `to`, and at as many steps of [`STEP_BYTES`] from there as there are more pieces.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 unsafe fn split_row<const PIECES: usize>([a, b, c, d]: [__m256; EIGHTS], to: *mut u8) {
@@ -236,6 +239,27 @@ mod tests {
                         sums: sums.as_mut_ptr(),
                     };
                     tiles.multiply_split(pieces, &product, tall, wide);
+                    if steps > 1 {
+                        // In two parts: the second goes on where the first ends.
+                        let mut parts = vec![0f32; GROUP * GROUP];
+                        let to = parts.as_mut_ptr();
+                        tiles.multiply_split(pieces, &SplitProduct { steps: 1, sums: to, ..product }, tall, wide);
+                        let rest = SplitProduct {
+                            x: product.x.add(pieces.input_bytes()),
+                            w: product.w.map(|w| w.add(pieces.weight_bytes())),
+                            steps: steps - 1,
+                            init: [to, to.add(TILE_ROWS)].map(|p| p.cast_const()),
+                            init_row: GROUP * size_of::<f32>(),
+                            sums: to,
+                            ..product
+                        };
+                        tiles.multiply_split(pieces, &rest, tall, wide);
+                        let same = (0..tall * TILE_ROWS).all(|i| {
+                            let row = i * GROUP..i * GROUP + wide * TILE_ROWS;
+                            parts[row.clone()] == sums[row]
+                        });
+                        assert!(same, "{pieces:?}, {terms} terms, {tall} x {wide}: parts");
+                    }
                 }
                 for i in 0..tall * TILE_ROWS {
                     for c in 0..wide * TILE_ROWS {

@@ -6,7 +6,7 @@ use crate::{
         Cursor, Geometry, Halo, Work,
         engine::{halo, operands},
         lower::Lowered,
-        work::cut,
+        work::{cut, even},
     },
     epilogue::{Epilogue, Finish, Place},
 };
@@ -14,28 +14,46 @@ use core::ops::Range;
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx};
 use paring_simd::{
     LANES, Simd, Task,
-    amx::{Amx, GROUP, Pieces, SPLIT_TERMS, SplitProduct, TILE_ROWS, Tiles},
+    amx::{Amx, EIGHTS, GROUP, Pieces, SplitProduct, TILE_ROWS, Tiles},
 };
 use std::sync::Arc;
 
-/// Multiply-adds of a task at least.
+/// Multiply-adds of a task at least, where pixels are many enough.
 const LEAST: usize = 1 << 20;
-/// Panels that take sixteen times as long as splitting their inputs, which every task does for itself.
-const WORTH: usize = 16;
+/// Panels of a task at least, where there are several of the same pixels: splitting those takes a fifth as long as products with
+/// so many, and every task does it for itself.
+const PANELS: usize = 16;
 /// Tasks that are enough where more cost something.
 const ENOUGH: usize = 16;
 
-/// Cuts the problem into tasks: by blocks of pixels, and by panels where those are few.
-pub fn work(g: &Geometry) -> Vec<Work> {
-    let pixels = g.samples * g.output.iter().product::<usize>();
-    let (panels, terms) = (g.outputs.div_ceil(PANEL), g.depth * g.taps);
-    let blocks = pixels.div_ceil(PIXELS).max(1);
-    let block = pixels.div_ceil(blocks).next_multiple_of(TILE_ROWS).max(1);
-    let macs = block.saturating_mul(terms).saturating_mul(g.outputs).max(1);
-    let parts = (1 + panels / WORTH).max(2 / blocks).min(ENOUGH / blocks).min(macs / LEAST);
-    let pairs = cut(pixels, block * (LEAST / macs).max(1), panels.div_ceil(2), parts);
-    let of = |pairs: Range<usize>| 2 * pairs.start..panels.min(2 * pairs.end);
-    pairs.into_iter().map(|w| Work { pixels: w.pixels, panels: of(w.panels) }).collect()
+/// How the problem is cut into tasks: by blocks of pixels, and by panels where those are few.
+pub struct Cuts {
+    /// Pixels.
+    pixels: usize,
+    /// Pixels of a task.
+    per_task: usize,
+    /// Pairs of panels, which are multiplied together.
+    pairs: usize,
+    /// Tasks of the same pixels, which split them each.
+    pub parts: usize,
+}
+
+impl Cuts {
+    pub fn of(g: &Geometry) -> Cuts {
+        let pixels = g.samples * g.output.iter().product::<usize>();
+        let (panels, pairs) = (g.outputs.div_ceil(PANEL), g.outputs.div_ceil(2 * PANEL));
+        let (blocks, block) = (pixels.div_ceil(PIXELS), even(pixels, PIXELS, TILE_ROWS));
+        let macs = block.saturating_mul(g.depth * g.taps).saturating_mul(g.outputs);
+        let parts = (1 + panels / PANELS).max(2 / blocks).min(ENOUGH / blocks).min(macs / LEAST);
+        Cuts { pixels, per_task: block * LEAST.div_ceil(macs), pairs, parts: parts.clamp(1, pairs) }
+    }
+
+    /// The tasks, of panels up to `panels`.
+    fn work(&self, panels: usize) -> Vec<Work> {
+        let of = |pairs: Range<usize>| 2 * pairs.start..panels.min(2 * pairs.end);
+        let tasks = cut(self.pixels, self.per_task, self.pairs, self.parts).into_iter();
+        tasks.map(|w| Work { pixels: w.pixels, panels: of(w.panels) }).collect()
+    }
 }
 
 /// What a worker needs room for.
@@ -50,11 +68,10 @@ pub struct Room {
 const SUMS: usize = GROUP * GROUP;
 
 impl Room {
-    /// For a problem cut into these tasks.
-    pub fn of(g: &Geometry, pieces: Pieces, work: &[Work]) -> Room {
-        let (steps, abreast) = (steps(g), steps_abreast(steps(g), pieces));
-        let pairs = work.iter().map(|w| w.panels.len().div_ceil(2)).max().unwrap_or(0);
-        let products = if abreast < steps { pairs * PIXELS / GROUP } else { 1 };
+    /// For a problem cut so.
+    pub fn of(g: &Geometry, pieces: Pieces, cuts: &Cuts) -> Room {
+        let abreast = steps_abreast(g, pieces);
+        let products = if abreast < steps(g) { cuts.pairs.div_ceil(cuts.parts) * (PIXELS / GROUP) } else { 1 };
         Room { group: abreast * pieces.input_bytes(), products }
     }
 
@@ -96,8 +113,9 @@ impl<S: Simd> Engine<S> {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
         let epilogue = Epilogue::new(p, o.fused, g.outputs, true)?;
-        let (halo, steps, work) = (halo(&g, LANES), steps(&g), work(&g));
-        let (abreast, room) = (steps_abreast(steps, pieces), Room::of(&g, pieces, &work));
+        let (halo, steps, cuts) = (halo(&g, LANES), steps(&g), Cuts::of(&g));
+        let work = cuts.work(g.outputs.div_ceil(PANEL));
+        let (abreast, room) = (steps_abreast(&g, pieces), Room::of(&g, pieces, &cuts));
         Ok(Engine { s, amx, pieces, lowered: g.lower(LANES), halo, steps, abreast, room, packed, epilogue, work })
     }
 }
@@ -148,37 +166,20 @@ impl<E: Simd> Task for Call<'_, E> {
         let (mut x, mut y) = ([shared.x; PIXELS], [shared.y; PIXELS]);
         let tiles = e.amx.tiles();
         let mut left = work.pixels.len();
-        let each = left.div_ceil(left.div_ceil(PIXELS).max(1)).next_multiple_of(TILE_ROWS).min(PIXELS);
+        let each = even(left, PIXELS, TILE_ROWS);
         while left > 0 {
             let n = left.min(each);
             cursor.fill(shared.x, &mut x[..n], &mut y[..n], |at| shared.y.wrapping_add(at));
             for first in (0..e.steps).step_by(e.abreast) {
                 let steps = first..e.steps.min(first + e.abreast);
-                let offsets = &lowered.offsets[steps.start * EIGHTS..lowered.offsets.len().min(steps.end * EIGHTS)];
-                for (group, x) in x[..n].chunks(GROUP).enumerate() {
-                    // SAFETY: the view was laid out so that every pixel reads within it at every offset; `run` has seen to the
-                    // scratch.
-                    unsafe { tiles.split(e.pieces, offsets, x, scratch.add(group * e.room.group)) };
-                }
-                let mut sums = scratch.wrapping_add(PIXELS / GROUP * e.room.group).cast();
-                for panel in work.panels.clone().step_by(2) {
-                    let part =
-                        Part { panels: panel..work.panels.end.min(panel + 2), steps: steps.clone(), x: scratch, sums };
-                    // SAFETY: the inputs were split, and where steps came before, summed up; pixels and channels of the output
-                    // are those of its layout, and no other task has them.
-                    unsafe { shared.multiply(s, &tiles, &part, &y[..n]) };
-                    if e.abreast < e.steps {
-                        sums = sums.wrapping_add(PIXELS / GROUP * SUMS);
-                    }
-                }
+                // SAFETY: pixels and channels of the output are those of its layout, and no other task has them; `run` has seen
+                // to the scratch, and steps follow one another.
+                unsafe { shared.add(s, &tiles, steps, &work.panels, (&x[..n], &y[..n]), scratch) };
             }
             left -= n;
         }
     }
 }
-
-/// Eights of terms in a step.
-const EIGHTS: usize = SPLIT_TERMS / LANES;
 
 /// One or two panels, and some steps of their sums.
 struct Part {
@@ -191,11 +192,45 @@ struct Part {
 }
 
 impl<E> Shared<'_, E> {
+    /// Splits some terms of the sums of pixels at `x`, adds their products with panels, and stores the sums at `y` with the last.
+    ///
+    /// # Safety
+    /// Pixels must be readable at all offsets, [`PIXELS`] at most; `scratch` have [`Room`], and what this has put there with the
+    /// steps before; and the pixels' columns of the output be this task's alone.
+    #[inline(always)]
+    unsafe fn add<S: Simd>(
+        &self,
+        s: S,
+        tiles: &Tiles,
+        steps: Range<usize>,
+        panels: &Range<usize>,
+        (x, y): (&[*const f32], &[*mut f32]),
+        scratch: *mut u8,
+    ) {
+        let e = self.engine;
+        let offsets = &e.lowered.offsets;
+        let offsets = &offsets[steps.start * EIGHTS..offsets.len().min(steps.end * EIGHTS)];
+        for (group, x) in x.chunks(GROUP).enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { tiles.split(e.pieces, offsets, x, scratch.add(group * e.room.group)) };
+        }
+        let mut sums = scratch.wrapping_add(PIXELS / GROUP * e.room.group).cast();
+        for panel in panels.clone().step_by(2) {
+            let panels = panel..panels.end.min(panel + 2);
+            let part = Part { panels, steps: steps.clone(), x: scratch, sums };
+            // SAFETY: the inputs were split, and where steps came before, summed up; the caller's promise.
+            unsafe { self.multiply(s, tiles, &part, y) };
+            if e.abreast < e.steps {
+                sums = sums.wrapping_add(PIXELS / GROUP * SUMS);
+            }
+        }
+    }
+
     /// Adds some products of pixels, and stores the sums at `y` with the last.
     ///
     /// # Safety
-    /// Pixels must be split, as many as `y` has, their sums be there where there were steps before, and their columns of the output
-    /// be this task's alone.
+    /// Pixels must be split, as many as `y` has, there be room for sums as [`Part`] has it, and they be there where there were steps
+    /// before; their columns of the output must be this task's alone.
     #[inline(always)]
     unsafe fn multiply<S: Simd>(&self, s: S, tiles: &Tiles, part: &Part, y: &[*mut f32]) {
         let Part { panels, steps, x, sums } = part;
@@ -224,7 +259,7 @@ impl<E> Shared<'_, E> {
             // SAFETY: the caller's promise; there are weights and starts for whole panels.
             unsafe {
                 tiles.multiply_split(e.pieces, &product, group.len().div_ceil(TILE_ROWS), panels.len());
-                for panel in panels.clone().take_while(|_| is_last) {
+                for panel in if is_last { panels.clone() } else { 0..0 } {
                     let sums = product.sums.add((panel - panels.start) * PANEL).cast_const();
                     match e.lowered.geometry.outputs - panel * PANEL {
                         ..=LANES => self.store::<S, 1>(s, panel, sums, group),
@@ -292,6 +327,45 @@ impl<E> Shared<'_, E> {
                 }
             }
             self.finish.store_or_defer(s, place, values, to, deferred);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conv::geometry::{Phase, Tap};
+
+    #[test]
+    fn tasks_have_every_pixel_and_panel_once() {
+        let sizes =
+            [(1, 8, 1), (1, 16, 512), (7, 512, 160), (7, 320, 1280), (14, 1024, 255), (56, 64, 64), (112, 16, 8)];
+        for (side, depth, outputs) in sizes {
+            let extent = [1, side, side];
+            let taps = vec![Tap { index: 0, at: [0; 3] }];
+            let phase = Phase { grid: extent, input_step: [1; 3], origin: [0; 3], output_step: [1; 3], taps };
+            let g = Geometry {
+                samples: 1,
+                inputs: depth,
+                outputs,
+                groups: 1,
+                depth,
+                select: None,
+                input: extent,
+                output: extent,
+                taps: 1,
+                halo: [0; 3],
+                padded: extent,
+                phases: vec![phase],
+                transposed: false,
+            };
+            let (pixels, panels) = (side * side, outputs.div_ceil(PANEL));
+            let mut seen = vec![0; pixels * panels];
+            for w in Cuts::of(&g).work(panels) {
+                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % 2 == 0);
+                w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
+            }
+            assert!(seen.iter().all(|&n| n == 1), "{side} x {side}, {depth} to {outputs}");
         }
     }
 }

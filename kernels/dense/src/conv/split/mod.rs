@@ -1,15 +1,15 @@
 //! Direct convolution of numbers that are split into two or three of sixteen bits each, by tiles.
 //!
-//! AMX multiplies `bf16` sixteen times as fast as AVX-512 multiplies `f32`. A number is the sum of three: the `bf16` nearest to it, the
-//! one nearest to what that lacks, and what both lack; of their nine products six are not less than the last bit of the number's
-//! own. It is all but the sum of the first two: three products then make one of numbers, but for 2^-15 of each at most (Henry,
-//! Tang, Heinecke: "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019).
+//! AMX multiplies `bf16` sixteen times as fast as AVX-512 multiplies `f32`. A number is the sum of three: the `bf16` nearest to
+//! it, the one nearest to what that lacks, and what both lack; of their nine products six are not less than the last bit of the
+//! number's own. It is all but the sum of the first two: three products then make one of numbers, but for 2^-15 of each at most
+//! (Henry, Tang, Heinecke: "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019).
 
 mod engine;
 
 use super::{engine::halo, geometry::Geometry, lower::Walk};
 use crate::{epilogue, stamp};
-use engine::{Engine, Room, work};
+use engine::{Cuts, Engine, Room};
 use half::bf16;
 use paring_core::{AlignedBuf, Layout, Op, op::EpiOp};
 use paring_kernel::{
@@ -69,9 +69,9 @@ fn steps(g: &Geometry) -> usize {
 }
 
 /// Steps that are summed before the sums are put aside.
-fn steps_abreast(steps: usize, pieces: Pieces) -> usize {
+fn steps_abreast(g: &Geometry, pieces: Pieces) -> usize {
     let most = INPUT_BYTES / (PIXELS / GROUP * pieces.input_bytes());
-    steps.div_ceil(steps.div_ceil(most).max(1))
+    steps(g).div_ceil(steps(g).div_ceil(most))
 }
 
 /// Bytes of packed weights; `None` on overflow.
@@ -87,7 +87,7 @@ fn pack(g: &Geometry, pieces: Pieces, weights: &[f32]) -> Result<AlignedBuf, Ker
     let rows = g.pack(Walk::Blocks, rows, weights)?;
     let rows: &[f32] = bytemuck::cast_slice(rows.as_slice());
     let mut buf = AlignedBuf::zeroed(packed_bytes(g, pieces).ok_or_else(too_large)?)?;
-    let halves: &mut [bf16] = bytemuck::cast_slice_mut(buf.as_mut_slice());
+    let numbers: &mut [bf16] = bytemuck::cast_slice_mut(buf.as_mut_slice());
     let depth = g.depth.next_multiple_of(LANES) * g.taps;
     let mut from = 0;
     for c in crate::panel::columns(g.outputs, 1) {
@@ -99,7 +99,7 @@ fn pack(g: &Geometry, pieces: Pieces, weights: &[f32]) -> Result<AlignedBuf, Ker
                 let mut rest = rows[from + k * c.width() + lane];
                 for piece in 0..pieces.count() {
                     let nearest = bf16::from_f32(rest);
-                    halves[at + piece * TILE_ROWS * ROW] = nearest;
+                    numbers[at + piece * TILE_ROWS * ROW] = nearest;
                     rest -= nearest.to_f32();
                 }
             }
@@ -121,7 +121,7 @@ impl<S: Simd> Kernel for SplitConv<S> {
         }
         let (g, pieces) = (self.geometry(p)?, self.pieces());
         let packed_bytes = packed_bytes(&g, pieces).ok_or_else(|| Reject::because("the weights are too large"))?;
-        let per_worker = Room::of(&g, pieces, &work(&g)).bytes();
+        let per_worker = Room::of(&g, pieces, &Cuts::of(&g)).bytes();
         let shared = halo(&g, LANES).map_or(0, |h| h.elements() * size_of::<f32>());
         let fused = epilogue::fusable(p, g.outputs);
         out.push(Offer {
@@ -153,7 +153,10 @@ impl<S: Simd> Kernel for SplitConv<S> {
         let waits = |e: &EpiOp| matches!(e, EpiOp::Act(act) if !is_cheap(*act));
         let finish = if p.epilogue[..o.fused].iter().any(waits) { 2.0 } else { 0.5 };
         let (terms, panels) = ((steps(&g) * SPLIT_TERMS) as f64, g.outputs.div_ceil(PANEL));
-        let products = (pixels / GROUP as f64).ceil() * panels.div_ceil(2) as f64;
+        let parts = steps(&g).div_ceil(steps_abreast(&g, self.pieces()));
+        let products = (pixels / GROUP as f64).ceil() * (panels.div_ceil(2) * parts) as f64;
+        // Tasks of the same pixels split them each.
+        let split = split * Cuts::of(&g).parts as f64;
         let multiply = pixels * terms * (panels * PANEL) as f64 / rate + 200.0 * products;
         let compute = (multiply + pixels * terms * split + elements * finish) * cycle;
         // Weights are read once for each block of pixels.
