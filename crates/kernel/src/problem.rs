@@ -1,5 +1,6 @@
 //! One node with everything concrete.
 
+use crate::NumericClass;
 use alloc::{string::String, sync::Arc, vec::Vec};
 use paring_core::{
     DType, Layout, Quant, Tensor, numel,
@@ -16,6 +17,17 @@ pub enum Numerics {
     Default,
     /// Weights stored in half precision and the like.
     Fast,
+}
+
+impl Numerics {
+    /// Whether an offer of that class may run.
+    pub fn allows(self, class: NumericClass) -> bool {
+        match class {
+            NumericClass::Exact | NumericClass::Reassociated => true,
+            NumericClass::Transformed => self >= Numerics::Default,
+            NumericClass::Reduced => self == Numerics::Fast,
+        }
+    }
 }
 
 /// One input or output of a problem.
@@ -131,5 +143,19 @@ impl Problem {
     /// The elements of a constant `f32` input.
     pub fn const_f32s(&self, i: usize) -> Option<Vec<f32>> {
         Some(self.constant(i)?.elements::<f32>()?.into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_allow_classes() {
+        use NumericClass::*;
+        let allowed = |n: Numerics| [Exact, Reassociated, Transformed, Reduced].map(|class| n.allows(class));
+        assert_eq!(allowed(Numerics::Strict), [true, true, false, false]);
+        assert_eq!(allowed(Numerics::Default), [true, true, true, false]);
+        assert_eq!(allowed(Numerics::Fast), [true; 4]);
     }
 }

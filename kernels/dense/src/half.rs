@@ -17,8 +17,7 @@ use core::ops::Range;
 use half::f16;
 use paring_core::{AlignedBuf, Layout};
 use paring_kernel::{
-    Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Numerics, Offer, Packed, Prepared, Problem,
-    Reject, RunCx,
+    Cost, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject, RunCx,
 };
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
@@ -46,7 +45,7 @@ fn extent(p: &Problem) -> Result<(Extent, bool), Reject> {
     // weight that is no half, which is most often the first of all.
     let weights = || weights.bytes().chunks_exact(size_of::<f32>()).map(bytemuck::pod_read_unaligned::<f32>);
     let exact = weights().all(|w| f16::from_f32(w).to_f32() == w);
-    if !exact && p.numerics != Numerics::Fast {
+    if !exact && !p.numerics.allows(NumericClass::Reduced) {
         return Err(Reject::because("the weights would be rounded: only numerics 'fast' allow that"));
     }
     let largest = weights().fold(0.0f32, |m, w| m.max(w.abs()));

@@ -4,7 +4,7 @@ use super::PANEL;
 use crate::conv::{Geometry, only_f32};
 use core::ops::Range;
 use paring_core::op::ConvAttrs;
-use paring_kernel::{Numerics, Problem, Reject};
+use paring_kernel::{NumericClass, Problem, Reject};
 use paring_simd::LANES;
 
 /// The geometry of a convolution of `f32`, with that stride, that tiles can be transformed for.
@@ -14,7 +14,7 @@ use paring_simd::LANES;
 pub fn geometry(p: &Problem, a: &ConvAttrs, stride: usize) -> Result<Geometry, Reject> {
     only_f32(p)?;
     let g = geometry_of_any(p, a, stride)?;
-    if p.numerics == Numerics::Strict {
+    if !p.numerics.allows(NumericClass::Transformed) {
         return Err(Reject::because("strict numerics allow no transformed products"));
     }
     Ok(g)
