@@ -3,7 +3,7 @@
 use core::ops::Range;
 use paring_core::{DType, Layout, Op, signs::Weights};
 use paring_dense::{
-    conv::{Geometry, Halo, Phase, Tap, View},
+    conv::{Geometry, Halo, View},
     epilogue,
 };
 use paring_kernel::{Problem, Reject};
@@ -187,22 +187,5 @@ fn matrix(x: &[usize], y: &[usize], w: &Weights) -> Result<Geometry, Reject> {
     if depth != w.inputs || *y != [rows, outputs] {
         return Err("the shapes contradict each other".into());
     }
-    let one = [1; 3];
-    let taps = vec![Tap { index: 0, at: [0; 3] }];
-    let phase = Phase { grid: one, input_step: one, origin: [0; 3], output_step: one, taps };
-    Ok(Geometry {
-        samples: rows,
-        inputs: depth,
-        outputs,
-        groups: 1,
-        depth,
-        select: None,
-        input: one,
-        output: one,
-        taps: 1,
-        halo: [0; 3],
-        padded: one,
-        phases: vec![phase],
-        transposed: false,
-    })
+    Ok(Geometry::pointwise(rows, [1; 3], depth, outputs))
 }

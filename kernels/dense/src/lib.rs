@@ -47,10 +47,10 @@ use paring_simd::{Simd, stamped};
 
 /// One kernel on one instruction set.
 macro_rules! entry {
-    ($isa:ty, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:literal, $ops:expr, $class:ident) => {
+    ($isa:ty, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:expr, $ops:expr, $class:ident) => {
         entry!($isa, <$isa as Simd>::ISA, $suffix, $($kernel)::+, $name, $summary, $ops, $class)
     };
-    ($isa:ty, $needs:expr, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:literal, $ops:expr, $class:ident) => {
+    ($isa:ty, $needs:expr, $suffix:literal, $($kernel:ident)::+, $name:literal, $summary:expr, $ops:expr, $class:ident) => {
         &<$($kernel)::+<$isa>>::new(&KernelDescriptor {
             name: concat!($name, $suffix),
             summary: $summary,
@@ -76,30 +76,33 @@ macro_rules! kernels {
     };
 }
 
-/// Kernels on tiles, which do all else with AVX-512.
+/// A convolution of split numbers on tiles, which does all else with AVX-512.
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+macro_rules! split {
+    ($name:literal, $pieces:literal, $class:ident) => {
+        entry!(
+            paring_simd::Avx512,
+            paring_kernel::Isa::Amx,
+            "_amx",
+            conv::SplitConv,
+            $name,
+            concat!(
+                "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of ",
+                $pieces,
+                " bf16"
+            ),
+            ["Conv"],
+            $class
+        )
+    };
+}
+
+/// Kernels on tiles.
 const TILES: &[&dyn Kernel] = &[
     #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-    entry!(
-        paring_simd::Avx512,
-        paring_kernel::Isa::Amx,
-        "_amx",
-        conv::SplitConv,
-        "conv_split3_f32",
-        "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of three bf16",
-        ["Conv"],
-        Transformed
-    ),
+    split!("conv_split3_f32", "three", Transformed),
     #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-    entry!(
-        paring_simd::Avx512,
-        paring_kernel::Isa::Amx,
-        "_amx",
-        conv::SplitConv,
-        "conv_split2_f32",
-        "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of two bf16",
-        ["Conv"],
-        Reduced
-    ),
+    split!("conv_split2_f32", "two", Reduced),
 ];
 
 /// The kernels of this crate.

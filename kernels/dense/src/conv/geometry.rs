@@ -81,6 +81,27 @@ fn servable(p: &Problem, axes: usize) -> Result<(), Reject> {
 }
 
 impl Geometry {
+    /// Windows of one tap, with stride 1, over an input of that extent: a product of its pixels with a matrix.
+    pub fn pointwise(samples: usize, extent: [usize; 3], depth: usize, outputs: usize) -> Geometry {
+        let taps = vec![Tap { index: 0, at: [0; 3] }];
+        let phase = Phase { grid: extent, input_step: [1; 3], origin: [0; 3], output_step: [1; 3], taps };
+        Geometry {
+            samples,
+            inputs: depth,
+            outputs,
+            groups: 1,
+            depth,
+            select: None,
+            input: extent,
+            output: extent,
+            taps: 1,
+            halo: [0; 3],
+            padded: extent,
+            phases: vec![phase],
+            transposed: false,
+        }
+    }
+
     /// The geometry of a convolution of `f32`.
     ///
     /// # Errors

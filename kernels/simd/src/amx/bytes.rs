@@ -1,9 +1,6 @@
 //! Products of bytes.
 
-use super::{
-    GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles,
-    product::{fetch, product, tall, turn, wide},
-};
+use super::{GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles};
 
 /// Operands of [`Tiles::multiply`].
 #[derive(Clone, Copy)]

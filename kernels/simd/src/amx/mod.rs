@@ -4,8 +4,9 @@
 //! The compiler knows nothing of these registers, so what uses them is written in their own words: a whole product, from where
 //! its sums start to where they are stored.
 
-mod bytes;
+#[macro_use]
 mod product;
+mod bytes;
 mod split;
 
 pub use bytes::TileProduct;

@@ -112,4 +112,3 @@ macro_rules! fetch {
         concat!(".rept ", $n, "\nprefetcht1 [{ahead}]\nadd {ahead}, 64\n.endr")
     };
 }
-pub(super) use {fetch, product, tall, turn, wide};

@@ -1,9 +1,6 @@
 //! Products of numbers that are split into some of sixteen bits.
 
-use super::{
-    GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles,
-    product::{fetch, product, tall, turn, wide},
-};
+use super::{GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, Tiles};
 use crate::LANES;
 use core::arch::x86_64::*;
 

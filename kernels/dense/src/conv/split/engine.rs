@@ -39,6 +39,7 @@ pub struct Cuts {
 }
 
 impl Cuts {
+    /// The cuts of a problem.
     pub fn of(g: &Geometry) -> Cuts {
         let pixels = g.samples * g.output.iter().product::<usize>();
         let (panels, pairs) = (g.outputs.div_ceil(PANEL), g.outputs.div_ceil(2 * PANEL));
@@ -58,9 +59,13 @@ impl Cuts {
 
 /// What a worker needs room for.
 pub struct Room {
+    /// Steps that are summed before the sums are put aside.
+    abreast: usize,
     /// Bytes of split inputs of [`GROUP`] pixels.
     group: usize,
-    /// Products of tiles whose sums wait for more steps.
+    /// Whether sums wait for more steps: then each product of tiles has room of its own, or else all have the same.
+    waits: bool,
+    /// Products of tiles that have room for their sums.
     products: usize,
 }
 
@@ -71,8 +76,9 @@ impl Room {
     /// For a problem cut so.
     pub fn of(g: &Geometry, pieces: Pieces, cuts: &Cuts) -> Room {
         let abreast = steps_abreast(g, pieces);
-        let products = if abreast < steps(g) { cuts.pairs.div_ceil(cuts.parts) * (PIXELS / GROUP) } else { 1 };
-        Room { group: abreast * pieces.input_bytes(), products }
+        let waits = abreast < steps(g);
+        let products = if waits { cuts.pairs.div_ceil(cuts.parts) * (PIXELS / GROUP) } else { 1 };
+        Room { abreast, group: abreast * pieces.input_bytes(), waits, products }
     }
 
     /// All bytes.
@@ -89,7 +95,6 @@ pub struct Engine<S> {
     lowered: Lowered,
     halo: Option<Halo>,
     steps: usize,
-    abreast: usize,
     room: Room,
     packed: Arc<Packed>,
     epilogue: Epilogue,
@@ -115,8 +120,8 @@ impl<S: Simd> Engine<S> {
         let epilogue = Epilogue::new(p, o.fused, g.outputs, true)?;
         let (halo, steps, cuts) = (halo(&g, LANES), steps(&g), Cuts::of(&g));
         let work = cuts.work(g.outputs.div_ceil(PANEL));
-        let (abreast, room) = (steps_abreast(&g, pieces), Room::of(&g, pieces, &cuts));
-        Ok(Engine { s, amx, pieces, lowered: g.lower(LANES), halo, steps, abreast, room, packed, epilogue, work })
+        let room = Room::of(&g, pieces, &cuts);
+        Ok(Engine { s, amx, pieces, lowered: g.lower(LANES), halo, steps, room, packed, epilogue, work })
     }
 }
 
@@ -170,8 +175,8 @@ impl<E: Simd> Task for Call<'_, E> {
         while left > 0 {
             let n = left.min(each);
             cursor.fill(shared.x, &mut x[..n], &mut y[..n], |at| shared.y.wrapping_add(at));
-            for first in (0..e.steps).step_by(e.abreast) {
-                let steps = first..e.steps.min(first + e.abreast);
+            for first in (0..e.steps).step_by(e.room.abreast) {
+                let steps = first..e.steps.min(first + e.room.abreast);
                 // SAFETY: pixels and channels of the output are those of its layout, and no other task has them; `run` has seen
                 // to the scratch, and steps follow one another.
                 unsafe { shared.add(s, &tiles, steps, &work.panels, (&x[..n], &y[..n]), scratch) };
@@ -220,7 +225,7 @@ impl<E> Shared<'_, E> {
             let part = Part { panels, steps: steps.clone(), x: scratch, sums };
             // SAFETY: the inputs were split, and where steps came before, summed up; the caller's promise.
             unsafe { self.multiply(s, tiles, &part, y) };
-            if e.abreast < e.steps {
+            if e.room.waits {
                 sums = sums.wrapping_add(PIXELS / GROUP * SUMS);
             }
         }
@@ -259,15 +264,17 @@ impl<E> Shared<'_, E> {
             // SAFETY: the caller's promise; there are weights and starts for whole panels.
             unsafe {
                 tiles.multiply_split(e.pieces, &product, group.len().div_ceil(TILE_ROWS), panels.len());
-                for panel in if is_last { panels.clone() } else { 0..0 } {
-                    let sums = product.sums.add((panel - panels.start) * PANEL).cast_const();
-                    match e.lowered.geometry.outputs - panel * PANEL {
-                        ..=LANES => self.store::<S, 1>(s, panel, sums, group),
-                        _ => self.store::<S, 2>(s, panel, sums, group),
+                if is_last {
+                    for panel in panels.clone() {
+                        let sums = product.sums.add((panel - panels.start) * PANEL).cast_const();
+                        match e.lowered.geometry.outputs - panel * PANEL {
+                            ..=LANES => self.store::<S, 1>(s, panel, sums, group),
+                            _ => self.store::<S, 2>(s, panel, sums, group),
+                        }
                     }
                 }
             }
-            if !(is_first && is_last) {
+            if e.room.waits {
                 product.sums = product.sums.wrapping_add(SUMS);
             }
             product.x = product.x.wrapping_add(e.room.group);
@@ -334,31 +341,13 @@ impl<E> Shared<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conv::geometry::{Phase, Tap};
 
     #[test]
     fn tasks_have_every_pixel_and_panel_once() {
         let sizes =
             [(1, 8, 1), (1, 16, 512), (7, 512, 160), (7, 320, 1280), (14, 1024, 255), (56, 64, 64), (112, 16, 8)];
         for (side, depth, outputs) in sizes {
-            let extent = [1, side, side];
-            let taps = vec![Tap { index: 0, at: [0; 3] }];
-            let phase = Phase { grid: extent, input_step: [1; 3], origin: [0; 3], output_step: [1; 3], taps };
-            let g = Geometry {
-                samples: 1,
-                inputs: depth,
-                outputs,
-                groups: 1,
-                depth,
-                select: None,
-                input: extent,
-                output: extent,
-                taps: 1,
-                halo: [0; 3],
-                padded: extent,
-                phases: vec![phase],
-                transposed: false,
-            };
+            let g = Geometry::pointwise(1, [1, side, side], depth, outputs);
             let (pixels, panels) = (side * side, outputs.div_ceil(PANEL));
             let mut seen = vec![0; pixels * panels];
             for w in Cuts::of(&g).work(panels) {

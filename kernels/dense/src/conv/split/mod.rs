@@ -13,8 +13,8 @@ use engine::{Cuts, Engine, Room};
 use half::bf16;
 use paring_core::{AlignedBuf, Layout, Op, op::EpiOp};
 use paring_kernel::{
-    Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Numerics, Offer, Packed, Prepared,
-    Problem, Reject, Scratch,
+    Cost, Isa, Kernel, KernelDescriptor, KernelError, Machine, NumericClass, Offer, Packed, Prepared, Problem, Reject,
+    Scratch,
 };
 use paring_simd::{
     LANES, Simd,
@@ -39,14 +39,11 @@ impl<S> SplitConv<S> {
     /// The geometry of a convolution that is served.
     fn geometry(&self, p: &Problem) -> Result<Geometry, Reject> {
         let Op::Conv(a) = &p.op else { return Err(Reject::because("not a convolution")) };
-        match (self.pieces(), p.numerics) {
-            (Pieces::Two, Numerics::Strict | Numerics::Default) => {
-                return Err(Reject::because("only numerics 'fast' allow numbers in two pieces"));
-            }
-            (Pieces::Three, Numerics::Strict) => {
-                return Err(Reject::because("numerics 'strict' exclude split numbers"));
-            }
-            _ => {}
+        if !p.numerics.allows(self.descriptor.numerics) {
+            return Err(Reject::because(match self.pieces() {
+                Pieces::Two => "only numerics 'fast' allow numbers in two pieces",
+                Pieces::Three => "numerics 'strict' exclude split numbers",
+            }));
         }
         let g = Geometry::of_conv(p, a)?;
         if g.groups != 1 || g.walk(LANES) != Walk::Blocks {
@@ -153,8 +150,8 @@ impl<S: Simd> Kernel for SplitConv<S> {
         let waits = |e: &EpiOp| matches!(e, EpiOp::Act(act) if !is_cheap(*act));
         let finish = if p.epilogue[..o.fused].iter().any(waits) { 2.0 } else { 0.5 };
         let (terms, panels) = ((steps(&g) * SPLIT_TERMS) as f64, g.outputs.div_ceil(PANEL));
-        let parts = steps(&g).div_ceil(steps_abreast(&g, self.pieces()));
-        let products = (pixels / GROUP as f64).ceil() * (panels.div_ceil(2) * parts) as f64;
+        let rounds = steps(&g).div_ceil(steps_abreast(&g, self.pieces()));
+        let products = (pixels / GROUP as f64).ceil() * (panels.div_ceil(2) * rounds) as f64;
         // Tasks of the same pixels split them each.
         let split = split * Cuts::of(&g).parts as f64;
         let multiply = pixels * terms * (panels * PANEL) as f64 / rate + 200.0 * products;
