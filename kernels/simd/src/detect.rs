@@ -22,6 +22,10 @@ pub fn detect() -> IsaSet {
     if crate::amx::is_there() {
         isa = isa.with(Isa::Amx);
     }
+    #[cfg(target_arch = "aarch64")]
+    if crate::fp16::Fp16::detect().is_some() {
+        isa = isa.with(Isa::Fp16);
+    }
     isa
 }
 

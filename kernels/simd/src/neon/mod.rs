@@ -1,6 +1,7 @@
 //! AArch64 Advanced SIMD: two registers for each vector of eight.
 
 mod bytes;
+pub mod fp16;
 mod lookup;
 mod products;
 
