@@ -3,7 +3,7 @@
 mod common;
 
 use common::{single, slow_tests};
-use paring::{Model, Options, Session, Tensor};
+use paring::{Model, Numerics, Options, Session, Tensor};
 use paring_testkit::trained::{self, CLASSES, SIDE};
 
 const BATCH: usize = 40;
@@ -80,6 +80,23 @@ fn wide_network_on_fashion() {
 fn binary_network_on_fashion() {
     for optimize in [true, false] {
         check("xnor_s_fashion", "fashion", XNOR_HITS, &single().with_optimize(optimize));
+    }
+}
+
+/// What `fast` allows costs digits that accuracy does not need: on processors that compute in half precision most of all.
+#[test]
+fn reduced_numerics_keep_accuracy() {
+    for (name, data, expected_hits) in
+        [("resnet_s_fashion", "fashion", RESNET_HITS), ("vgg_wide_fashion", "fashion", VGG_HITS)]
+    {
+        let options = single().with_numerics(Numerics::Fast);
+        let mut session = Model::from_vec(trained::model(name).unwrap()).unwrap().session(&options).unwrap();
+        let found = logits(&mut session, &trained::images(data).unwrap());
+        let golden = trained::logits(name).unwrap();
+        let (error, hits) = (error(&found[..golden.len()], &golden), hits(&found, &trained::labels(data).unwrap()));
+        println!("{name}: logits off by {error:.1e} of their RMS, {hits} right");
+        assert!(error < 1e-2, "{name}: logits off by {error:.1e} of their RMS");
+        assert!(hits.abs_diff(expected_hits) <= 1, "{name}: {hits} right");
     }
 }
 

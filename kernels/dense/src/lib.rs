@@ -71,7 +71,7 @@ macro_rules! kernels {
             $($(#[$wif])* stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
             $($(#[$tif])* stamped!(wide_vectors: entry!($($t)::+, $tname, $tsummary, $tops, $tclass)),)*
             $($(#[$if])* stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
-            TILES,
+            HALVES,
         ];
     };
 }
@@ -97,8 +97,19 @@ macro_rules! split {
     };
 }
 
-/// Kernels on tiles.
-const TILES: &[&dyn Kernel] = &[
+/// Kernels that make numbers halves.
+const HALVES: &[&dyn Kernel] = &[
+    #[cfg(all(target_arch = "aarch64", feature = "fp16"))]
+    entry!(
+        paring_simd::Neon,
+        paring_kernel::Isa::Fp16,
+        "_fp16",
+        conv::HalfConv,
+        "conv_half_f32",
+        "Direct convolution on blocks of eight channels: tiles of eight pixels by 16 channels, 64 terms at a time summed as halves",
+        ["Conv"],
+        Reduced
+    ),
     #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
     split!("conv_split3_f32", "three", Transformed),
     #[cfg(all(target_arch = "x86_64", feature = "avx512"))]

@@ -1,25 +1,35 @@
-//! Convolution of split numbers against its definition in `f64`.
-#![cfg(target_arch = "x86_64")]
+//! Convolution of numbers made halves against its definition in `f64`.
+#![cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 
 mod support;
 
 use paring_core::op::Padding;
 use paring_kernel::Numerics;
-use paring_simd::amx::Amx;
 use support::{Random, case::Case};
 
 /// Kernels, what allows them, and their bounds, as docs/numerics.md has them.
-const KERNELS: [(&str, Numerics, f64); 2] =
-    [("conv_split2", Numerics::Fast, 3e-5), ("conv_split3", Numerics::Default, 1e-5)];
+#[cfg(target_arch = "x86_64")]
+const KERNELS: &[(&str, Numerics, f64)] =
+    &[("conv_split2", Numerics::Fast, 3e-5), ("conv_split3", Numerics::Default, 1e-5)];
+#[cfg(target_arch = "aarch64")]
+const KERNELS: &[(&str, Numerics, f64)] = &[("conv_half", Numerics::Fast, 1e-2)];
 
-/// Checks cases where there is AMX, and the kernels with it.
+/// Whether this machine has the kernels.
+fn are_there() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return cfg!(feature = "avx512") && paring_simd::amx::Amx::detect().is_some();
+    #[cfg(target_arch = "aarch64")]
+    return paring_simd::fp16::Fp16::detect().is_some();
+}
+
+/// Checks cases where there are the kernels.
 fn check(cases: impl IntoIterator<Item = Case>) {
-    if !cfg!(feature = "avx512") || Amx::detect().is_none() {
+    if !are_there() {
         return;
     }
     let mut r = Random(1);
     for mut case in cases {
-        for (name, numerics, bound) in KERNELS {
+        for &(name, numerics, bound) in KERNELS {
             case.numerics = numerics;
             assert!(case.check(&mut r, &[name], bound) > 0);
         }

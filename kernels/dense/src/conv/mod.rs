@@ -10,9 +10,9 @@ mod engine;
 mod extent;
 mod geometry;
 mod halo;
+#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), all(target_arch = "aarch64", feature = "fp16")))]
+mod halves;
 mod lower;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-mod split;
 mod transposed;
 mod work;
 
@@ -21,8 +21,10 @@ pub use direct::*;
 pub use extent::{Extent, only_f32, product};
 pub use geometry::{Geometry, Phase, Tap};
 pub use halo::Halo;
-pub use lower::View;
+#[cfg(all(target_arch = "aarch64", feature = "fp16"))]
+pub use halves::HalfConv;
 #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-pub use split::SplitConv;
+pub use halves::SplitConv;
+pub use lower::View;
 pub use transposed::*;
 pub use work::{Tasks, Work, cut, even};

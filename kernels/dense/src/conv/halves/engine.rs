@@ -1,6 +1,9 @@
-//! Runs a convolution of split numbers.
+//! Runs a convolution of halves.
 
-use super::{PANEL, PIXELS, packed_bytes, steps, steps_abreast};
+use super::{
+    PANEL, packed_bytes, steps, steps_abreast,
+    way::{Product, Way},
+};
 use crate::{
     conv::{
         Cursor, Geometry, Halo, Work,
@@ -12,16 +15,13 @@ use crate::{
 };
 use core::ops::Range;
 use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx};
-use paring_simd::{
-    LANES, Simd, Task,
-    amx::{Amx, EIGHTS, GROUP, Pieces, SplitProduct, TILE_ROWS, Tiles},
-};
+use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
 
 /// Multiply-adds of a task at least, where pixels are many enough.
 const LEAST: usize = 1 << 20;
-/// Panels of a task at least, where there are several of the same pixels: splitting those takes a fifth as long as products with
-/// so many, and every task does it for itself.
+/// Panels of a task at least, where there are several of the same pixels: making those halves takes a fifth as long as products
+/// with so many, and every task does it for itself.
 const PANELS: usize = 16;
 /// Tasks that are enough where more cost something.
 const ENOUGH: usize = 16;
@@ -32,27 +32,30 @@ pub struct Cuts {
     pixels: usize,
     /// Pixels of a task.
     per_task: usize,
-    /// Pairs of panels, which are multiplied together.
-    pairs: usize,
-    /// Tasks of the same pixels, which split them each.
+    /// Panels that are multiplied together.
+    abreast: usize,
+    /// How many times those there are.
+    bundles: usize,
+    /// Tasks of the same pixels, which make them halves each.
     pub parts: usize,
 }
 
 impl Cuts {
     /// The cuts of a problem.
-    pub fn of(g: &Geometry) -> Cuts {
+    pub fn of<W: Way>(g: &Geometry) -> Cuts {
         let pixels = g.samples * g.output.iter().product::<usize>();
-        let (panels, pairs) = (g.outputs.div_ceil(PANEL), g.outputs.div_ceil(2 * PANEL));
-        let (blocks, block) = (pixels.div_ceil(PIXELS), even(pixels, PIXELS, TILE_ROWS));
+        let (panels, bundles) = (g.outputs.div_ceil(PANEL), g.outputs.div_ceil(W::ABREAST * PANEL));
+        let (blocks, block) = (pixels.div_ceil(W::PIXELS), even(pixels, W::PIXELS, W::ROWS));
         let macs = block.saturating_mul(g.depth * g.taps).saturating_mul(g.outputs);
         let parts = (1 + panels / PANELS).max(2 / blocks).min(ENOUGH / blocks).min(macs / LEAST);
-        Cuts { pixels, per_task: block * LEAST.div_ceil(macs), pairs, parts: parts.clamp(1, pairs) }
+        let per_task = block * LEAST.div_ceil(macs);
+        Cuts { pixels, per_task, abreast: W::ABREAST, bundles, parts: parts.clamp(1, bundles) }
     }
 
     /// The tasks, of panels up to `panels`.
     fn work(&self, panels: usize) -> Vec<Work> {
-        let of = |pairs: Range<usize>| 2 * pairs.start..panels.min(2 * pairs.end);
-        let tasks = cut(self.pixels, self.per_task, self.pairs, self.parts).into_iter();
+        let of = |bundles: Range<usize>| self.abreast * bundles.start..panels.min(self.abreast * bundles.end);
+        let tasks = cut(self.pixels, self.per_task, self.bundles, self.parts).into_iter();
         tasks.map(|w| Work { pixels: w.pixels, panels: of(w.panels) }).collect()
     }
 }
@@ -61,37 +64,44 @@ impl Cuts {
 pub struct Room {
     /// Steps that are summed before the sums are put aside.
     abreast: usize,
-    /// Bytes of split inputs of [`GROUP`] pixels.
+    /// Bytes of the halves of [`Way::GROUP`] pixels.
     group: usize,
-    /// Whether sums wait for more steps: then each product of tiles has room of its own, or else all have the same.
+    /// Whether sums wait for more steps: then each product has room of its own, or else all have the same.
     waits: bool,
-    /// Products of tiles that have room for their sums.
+    /// Products that have room for their sums.
     products: usize,
 }
 
-/// Sums of a product of tiles.
-const SUMS: usize = GROUP * GROUP;
+/// Sums of a pixel in a product.
+const fn row<W: Way>() -> usize {
+    W::ABREAST * PANEL
+}
+
+/// Sums of a product.
+const fn sums<W: Way>() -> usize {
+    W::GROUP * row::<W>()
+}
 
 impl Room {
     /// For a problem cut so.
-    pub fn of(g: &Geometry, pieces: Pieces, cuts: &Cuts) -> Room {
-        let abreast = steps_abreast(g, pieces);
-        let waits = abreast < steps(g);
-        let products = if waits { cuts.pairs.div_ceil(cuts.parts) * (PIXELS / GROUP) } else { 1 };
-        Room { abreast, group: abreast * pieces.input_bytes(), waits, products }
+    pub fn of<W: Way>(g: &Geometry, way: W, cuts: &Cuts) -> Room {
+        let abreast = steps_abreast(g, way);
+        let waits = abreast < steps::<W>(g);
+        let products = if waits { cuts.bundles.div_ceil(cuts.parts) * (W::PIXELS / W::GROUP) } else { 1 };
+        Room { abreast, group: abreast * way.input_bytes(), waits, products }
     }
 
     /// All bytes.
-    pub fn bytes(&self) -> usize {
-        PIXELS / GROUP * self.group + self.products * SUMS * size_of::<f32>()
+    pub fn bytes<W: Way>(&self) -> usize {
+        W::PIXELS / W::GROUP * self.group + self.products * sums::<W>() * size_of::<f32>()
     }
 }
 
 /// A prepared convolution.
-pub struct Engine<S> {
+pub struct Engine<S, W: Way> {
     s: S,
-    amx: Amx,
-    pieces: Pieces,
+    proof: W::Proof,
+    way: W,
     lowered: Lowered,
     halo: Option<Halo>,
     steps: usize,
@@ -101,31 +111,31 @@ pub struct Engine<S> {
     work: Vec<Work>,
 }
 
-impl<S: Simd> Engine<S> {
+impl<S: Simd, W: Way> Engine<S, W> {
     /// Binds packed weights and epilogue.
     ///
     /// # Errors
     /// [`KernelError::Problem`] where the weights were packed for another problem.
     pub fn new(
         s: S,
-        (amx, pieces): (Amx, Pieces),
+        (proof, way): (W::Proof, W),
         p: &Problem,
         o: &Offer,
         g: Geometry,
         packed: Arc<Packed>,
-    ) -> Result<Engine<S>, KernelError> {
-        if packed_bytes(&g, pieces) != Some(packed.data.as_slice().len()) {
+    ) -> Result<Engine<S, W>, KernelError> {
+        if packed_bytes(&g, way) != Some(packed.data.as_slice().len()) {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
         let epilogue = Epilogue::new(p, o.fused, g.outputs, true)?;
-        let (halo, steps, cuts) = (halo(&g, LANES), steps(&g), Cuts::of(&g));
+        let (halo, steps, cuts) = (halo(&g, LANES), steps::<W>(&g), Cuts::of::<W>(&g));
         let work = cuts.work(g.outputs.div_ceil(PANEL));
-        let room = Room::of(&g, pieces, &cuts);
-        Ok(Engine { s, amx, pieces, lowered: g.lower(LANES), halo, steps, room, packed, epilogue, work })
+        let room = Room::of(&g, way, &cuts);
+        Ok(Engine { s, proof, way, lowered: g.lower(LANES), halo, steps, room, packed, epilogue, work })
     }
 }
 
-impl<S: Simd> Prepared for Engine<S> {
+impl<S: Simd, W: Way> Prepared for Engine<S, W> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let (x, y, len) = operands(&self.lowered, self.halo.as_ref(), cx);
         let parallel = cx.parallel();
@@ -134,7 +144,7 @@ impl<S: Simd> Prepared for Engine<S> {
         parallel.run(self.work.len(), &|task, worker| {
             // SAFETY: a worker runs one task at a time.
             let scratch = unsafe { own.of::<u8>(worker) };
-            assert!(scratch.len() >= self.room.bytes());
+            assert!(scratch.len() >= self.room.bytes::<W>());
             self.s.vectorize(Call { shared: &shared, work: &self.work[task], scratch: scratch.as_mut_ptr() });
         });
         Ok(())
@@ -142,36 +152,40 @@ impl<S: Simd> Prepared for Engine<S> {
 }
 
 /// What all tasks of a run share.
-struct Shared<'a, S> {
-    engine: &'a Engine<S>,
+struct Shared<'a, S, W: Way> {
+    engine: &'a Engine<S, W>,
     x: *const f32,
     y: *mut f32,
     finish: &'a Finish<'a>,
 }
 
 // SAFETY: tasks read the input and write disjoint parts of the output.
-unsafe impl<S: Sync> Sync for Shared<'_, S> {}
+unsafe impl<S: Sync, W: Way> Sync for Shared<'_, S, W> {}
 
 /// One task.
-struct Call<'a, S> {
-    shared: &'a Shared<'a, S>,
+struct Call<'a, S, W: Way> {
+    shared: &'a Shared<'a, S, W>,
     work: &'a Work,
     scratch: *mut u8,
 }
 
-impl<E: Simd> Task for Call<'_, E> {
+/// Most pixels that are made halves, for tables on the stack.
+const MOST: usize = 128;
+
+impl<E: Simd, W: Way> Task for Call<'_, E, W> {
     type Output = ();
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
+        const { assert!(W::PIXELS <= MOST) }
         let Call { shared, work, scratch } = self;
         let e = shared.engine;
         let lowered = &e.lowered;
         let mut cursor = Cursor::new(&lowered.geometry, &lowered.view, &lowered.phases[0].phase, work.pixels.start);
-        let (mut x, mut y) = ([shared.x; PIXELS], [shared.y; PIXELS]);
-        let tiles = e.amx.tiles();
+        let (mut x, mut y) = ([shared.x; MOST], [shared.y; MOST]);
+        let ready = W::ready(e.proof);
         let mut left = work.pixels.len();
-        let each = even(left, PIXELS, TILE_ROWS);
+        let each = even(left, W::PIXELS, W::ROWS);
         while left > 0 {
             let n = left.min(each);
             cursor.fill(shared.x, &mut x[..n], &mut y[..n], |at| shared.y.wrapping_add(at));
@@ -179,54 +193,56 @@ impl<E: Simd> Task for Call<'_, E> {
                 let steps = first..e.steps.min(first + e.room.abreast);
                 // SAFETY: pixels and channels of the output are those of its layout, and no other task has them; `run` has seen
                 // to the scratch, and steps follow one another.
-                unsafe { shared.add(s, &tiles, steps, &work.panels, (&x[..n], &y[..n]), scratch) };
+                unsafe { shared.add(s, &ready, steps, &work.panels, (&x[..n], &y[..n]), scratch) };
             }
             left -= n;
         }
     }
 }
 
-/// One or two panels, and some steps of their sums.
+/// Panels that are multiplied together, and some steps of their sums.
 struct Part {
     panels: Range<usize>,
     steps: Range<usize>,
-    /// Split inputs.
+    /// Eights of their terms.
+    eights: usize,
+    /// Halves of the inputs.
     x: *const u8,
-    /// Room for sums of one [`GROUP`], or for those of all where there are steps before or after.
+    /// Room for sums of one [`Way::GROUP`], or for those of all where there are steps before or after.
     sums: *mut f32,
 }
 
-impl<E> Shared<'_, E> {
-    /// Splits some terms of the sums of pixels at `x`, adds their products with panels, and stores the sums at `y` with the last.
+impl<E, W: Way> Shared<'_, E, W> {
+    /// Makes halves of some terms of the sums of pixels at `x`, adds their products with panels, and stores the sums at `y` with the last.
     ///
     /// # Safety
-    /// Pixels must be readable at all offsets, [`PIXELS`] at most; `scratch` have [`Room`], and what this has put there with the
+    /// Pixels must be readable at all offsets, [`Way::PIXELS`] at most; `scratch` have [`Room`], and what this has put there with the
     /// steps before; and the pixels' columns of the output be this task's alone.
     #[inline(always)]
     unsafe fn add<S: Simd>(
         &self,
         s: S,
-        tiles: &Tiles,
+        ready: &W::Ready,
         steps: Range<usize>,
         panels: &Range<usize>,
         (x, y): (&[*const f32], &[*mut f32]),
         scratch: *mut u8,
     ) {
         let e = self.engine;
-        let offsets = &e.lowered.offsets;
-        let offsets = &offsets[steps.start * EIGHTS..offsets.len().min(steps.end * EIGHTS)];
-        for (group, x) in x.chunks(GROUP).enumerate() {
+        let (offsets, eights) = (&e.lowered.offsets, W::TERMS / LANES);
+        let offsets = &offsets[steps.start * eights..offsets.len().min(steps.end * eights)];
+        for (group, x) in x.chunks(W::GROUP).enumerate() {
             // SAFETY: the caller's promise.
-            unsafe { tiles.split(e.pieces, offsets, x, scratch.add(group * e.room.group)) };
+            unsafe { e.way.convert(ready, offsets, x, scratch.add(group * e.room.group)) };
         }
-        let mut sums = scratch.wrapping_add(PIXELS / GROUP * e.room.group).cast();
-        for panel in panels.clone().step_by(2) {
-            let panels = panel..panels.end.min(panel + 2);
-            let part = Part { panels, steps: steps.clone(), x: scratch, sums };
-            // SAFETY: the inputs were split, and where steps came before, summed up; the caller's promise.
-            unsafe { self.multiply(s, tiles, &part, y) };
+        let mut sums = scratch.wrapping_add(W::PIXELS / W::GROUP * e.room.group).cast();
+        for panel in panels.clone().step_by(W::ABREAST) {
+            let panels = panel..panels.end.min(panel + W::ABREAST);
+            let part = Part { panels, steps: steps.clone(), eights: offsets.len(), x: scratch, sums };
+            // SAFETY: the inputs are halves, and where steps came before, summed up; the caller's promise.
+            unsafe { self.multiply(s, ready, &part, y) };
             if e.room.waits {
-                sums = sums.wrapping_add(PIXELS / GROUP * SUMS);
+                sums = sums.wrapping_add(W::PIXELS / W::GROUP * self::sums::<W>());
             }
         }
     }
@@ -234,36 +250,37 @@ impl<E> Shared<'_, E> {
     /// Adds some products of pixels, and stores the sums at `y` with the last.
     ///
     /// # Safety
-    /// Pixels must be split, as many as `y` has, there be room for sums as [`Part`] has it, and they be there where there were steps
+    /// Pixels must be made halves, as many as `y` has, there be room for sums as [`Part`] has it, and they be there where there were steps
     /// before; their columns of the output must be this task's alone.
     #[inline(always)]
-    unsafe fn multiply<S: Simd>(&self, s: S, tiles: &Tiles, part: &Part, y: &[*mut f32]) {
-        let Part { panels, steps, x, sums } = part;
+    unsafe fn multiply<S: Simd>(&self, s: S, ready: &W::Ready, part: &Part, y: &[*mut f32]) {
+        let Part { panels, steps, eights, x, sums } = part;
         let e = self.engine;
         let (is_first, is_last) = (steps.start == 0, steps.end == e.steps);
         let last = panels.end - 1;
-        let panel_bytes = e.steps * e.pieces.weight_bytes();
+        let panel_bytes = e.steps * e.way.weight_bytes();
         let weights = |panel: usize| {
-            e.packed.data.as_slice()[panel * panel_bytes + steps.start * e.pieces.weight_bytes()..].as_ptr()
+            e.packed.data.as_slice()[panel * panel_bytes + steps.start * e.way.weight_bytes()..].as_ptr()
         };
-        let mut product = SplitProduct {
+        let mut product = Product {
             x: *x,
             w: [weights(panels.start), weights(last)],
             // Panels follow one another; each group of pixels fetches one.
             ahead: weights(last).wrapping_add(panel_bytes),
             steps: steps.len(),
+            eights: *eights,
             init: [e.epilogue.init(panels.start * PANEL), e.epilogue.init(last * PANEL)],
             init_row: 0,
             sums: *sums,
         };
-        for group in y.chunks(GROUP) {
+        for group in y.chunks(W::GROUP) {
             if !is_first {
                 product.init = [product.sums, product.sums.wrapping_add(PANEL)].map(|p| p.cast_const());
-                product.init_row = GROUP * size_of::<f32>();
+                product.init_row = row::<W>() * size_of::<f32>();
             }
             // SAFETY: the caller's promise; there are weights and starts for whole panels.
             unsafe {
-                tiles.multiply_split(e.pieces, &product, group.len().div_ceil(TILE_ROWS), panels.len());
+                e.way.multiply(ready, &product, group.len(), panels.len());
                 if is_last {
                     for panel in panels.clone() {
                         let sums = product.sums.add((panel - panels.start) * PANEL).cast_const();
@@ -275,7 +292,7 @@ impl<E> Shared<'_, E> {
                 }
             }
             if e.room.waits {
-                product.sums = product.sums.wrapping_add(SUMS);
+                product.sums = product.sums.wrapping_add(self::sums::<W>());
             }
             product.x = product.x.wrapping_add(e.room.group);
             product.ahead = product.ahead.wrapping_add(panel_bytes);
@@ -285,7 +302,8 @@ impl<E> Shared<'_, E> {
     /// Finishes and stores the sums of a panel.
     ///
     /// # Safety
-    /// As for [`Shared::multiply`]; the sums of as many pixels as `y` must be there, [`GROUP`] apart.
+    /// As for [`Shared::multiply`]; the sums of as many pixels as `y` must be there, those of [`Way::ABREAST`] panels
+    /// side by side.
     #[inline(always)]
     unsafe fn store<S: Simd, const NV: usize>(&self, s: S, panel: usize, sums: *const f32, y: &[*mut f32]) {
         let g = &self.engine.lowered.geometry;
@@ -297,11 +315,11 @@ impl<E> Shared<'_, E> {
         // SAFETY: the caller's promise.
         unsafe {
             while at + 4 <= y.len() {
-                self.store_some::<S, 4, NV>(s, &place, sums.add(at * GROUP), &y[at..at + 4], deferred);
+                self.store_some::<S, 4, NV>(s, &place, sums.add(at * row::<W>()), &y[at..at + 4], deferred);
                 at += 4;
             }
             while at < y.len() {
-                self.store_some::<S, 1, NV>(s, &place, sums.add(at * GROUP), &y[at..at + 1], deferred);
+                self.store_some::<S, 1, NV>(s, &place, sums.add(at * row::<W>()), &y[at..at + 1], deferred);
                 at += 1;
             }
             if deferred {
@@ -330,7 +348,7 @@ impl<E> Shared<'_, E> {
         unsafe {
             for i in 0..PX {
                 for h in 0..NV {
-                    values[i][h] = s.load(sums.add(i * GROUP + h * LANES));
+                    values[i][h] = s.load(sums.add(i * row::<W>() + h * LANES));
                 }
             }
             self.finish.store_or_defer(s, place, values, to, deferred);
@@ -342,6 +360,11 @@ impl<E> Shared<'_, E> {
 mod tests {
     use super::*;
 
+    #[cfg(target_arch = "aarch64")]
+    type Any = crate::conv::halves::fp16::Halves;
+    #[cfg(target_arch = "x86_64")]
+    type Any = paring_simd::amx::Pieces;
+
     #[test]
     fn tasks_have_every_pixel_and_panel_once() {
         let sizes =
@@ -350,8 +373,8 @@ mod tests {
             let g = Geometry::pointwise(1, [1, side, side], depth, outputs);
             let (pixels, panels) = (side * side, outputs.div_ceil(PANEL));
             let mut seen = vec![0; pixels * panels];
-            for w in Cuts::of(&g).work(panels) {
-                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % 2 == 0);
+            for w in Cuts::of::<Any>(&g).work(panels) {
+                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % Any::ABREAST == 0);
                 w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{side} x {side}, {depth} to {outputs}");
