@@ -26,6 +26,8 @@ pub mod fully_connected;
 mod gemm;
 #[cfg(feature = "fp16")]
 mod half;
+#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), all(target_arch = "aarch64", feature = "fp16")))]
+mod halves;
 #[cfg(feature = "im2col")]
 mod im2col;
 pub mod matmul;
@@ -71,50 +73,59 @@ macro_rules! kernels {
             $($(#[$wif])* stamped!(wide: entry!($($wide)::+, $wname, $wsummary, $wops, $wclass)),)*
             $($(#[$tif])* stamped!(wide_vectors: entry!($($t)::+, $tname, $tsummary, $tops, $tclass)),)*
             $($(#[$if])* stamped!(every: entry!($($narrow)::+, $name, $summary, $ops, $class)),)*
-            HALVES,
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+            SPLIT3,
+            #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+            SPLIT2,
+            #[cfg(all(target_arch = "aarch64", feature = "fp16"))]
+            HALF,
         ];
     };
 }
 
-/// A convolution of split numbers on tiles, which does all else with AVX-512.
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-macro_rules! split {
-    ($name:literal, $pieces:literal, $class:ident) => {
-        entry!(
-            paring_simd::Avx512,
-            paring_kernel::Isa::Amx,
-            "_amx",
-            conv::SplitConv,
-            $name,
-            concat!(
-                "Direct convolution on blocks of eight channels: tiles of 32 pixels by 32 channels, numbers as sums of ",
-                $pieces,
-                " bf16"
+/// Kernels of numbers made halves, which do all else with AVX-512 or with Advanced SIMD.
+macro_rules! halves {
+    ($isa:ident $needs:ident $suffix:literal, $conv:ident $cname:literal, $dense:ident $dname:literal, $how:literal, $class:ident) => {
+        &[
+            entry!(
+                paring_simd::$isa,
+                paring_kernel::Isa::$needs,
+                $suffix,
+                halves::$conv,
+                $cname,
+                concat!("Direct convolution on blocks of eight channels: ", $how),
+                ["Conv"],
+                $class
             ),
-            ["Conv"],
-            $class
-        )
+            entry!(
+                paring_simd::$isa,
+                paring_kernel::Isa::$needs,
+                $suffix,
+                halves::$dense,
+                $dname,
+                concat!("Product of several rows with a constant matrix: ", $how),
+                ["Dense"],
+                $class
+            ),
+        ]
     };
 }
 
-/// Kernels that make numbers halves.
-const HALVES: &[&dyn Kernel] = &[
-    #[cfg(all(target_arch = "aarch64", feature = "fp16"))]
-    entry!(
-        paring_simd::Neon,
-        paring_kernel::Isa::Fp16,
-        "_fp16",
-        conv::HalfConv,
-        "conv_half_f32",
-        "Direct convolution on blocks of eight channels: tiles of eight pixels by 16 channels, 64 terms at a time summed as halves",
-        ["Conv"],
-        Reduced
-    ),
-    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-    split!("conv_split3_f32", "three", Transformed),
-    #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-    split!("conv_split2_f32", "two", Reduced),
-];
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+const SPLIT3: &[&dyn Kernel] = halves!(
+    Avx512 Amx "_amx", SplitConv "conv_split3_f32", SplitDense "dense_split3_f32",
+    "tiles of 32 rows by 32 columns, numbers as sums of three bf16", Transformed
+);
+#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+const SPLIT2: &[&dyn Kernel] = halves!(
+    Avx512 Amx "_amx", SplitConv "conv_split2_f32", SplitDense "dense_split2_f32",
+    "tiles of 32 rows by 32 columns, numbers as sums of two bf16", Reduced
+);
+#[cfg(all(target_arch = "aarch64", feature = "fp16"))]
+const HALF: &[&dyn Kernel] = halves!(
+    Neon Fp16 "_fp16", HalfConv "conv_half_f32", HalfDense "dense_half_rows_f32",
+    "tiles of eight rows by 16 columns, 32 terms at a time summed as halves", Reduced
+);
 
 /// The kernels of this crate.
 pub static KERNELS: &[&dyn Kernel] = &joined::<{ count(PARTS) }>(PARTS);

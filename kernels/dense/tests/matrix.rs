@@ -35,6 +35,17 @@ fn product(a: &[f32], b: &[f32], m: usize, k: usize, n: usize) -> Vec<f64> {
 }
 
 fn check_dense(r: &mut Random, leading: &[usize], k: usize, n: usize) -> usize {
+    let (p, data, sums) = dense(r, leading, k, n);
+    let transposed = matches!(p.op, Op::Dense(DenseAttrs { transposed: true }));
+    let names: &[&str] = match leading.iter().product() {
+        1usize if transposed => &["dense_f32", "dense_unpacked_f32"],
+        _ => &["dense_f32"],
+    };
+    check(&p, &data, names, |fused| finished(&p, fused, leading.len(), &data, &sums))
+}
+
+/// A product of `leading` rows with a matrix, stored either way, and some epilogue; the data of its inputs, and the sums.
+fn dense(r: &mut Random, leading: &[usize], k: usize, n: usize) -> (Problem, Vec<Vec<f32>>, Vec<f64>) {
     let m: usize = leading.iter().product();
     let (x, b) = (r.floats(m * k), r.weights(k * n, k));
     let transposed = r.below(2) == 1;
@@ -49,13 +60,14 @@ fn check_dense(r: &mut Random, leading: &[usize], k: usize, n: usize) -> usize {
     let mut data = vec![x, stored];
     let y = shape(n);
     let steps = epilogue(r, &y, leading.len(), &mut inputs, &mut data);
-    let p = problem(Op::Dense(DenseAttrs { transposed }), inputs, &y, steps);
-    let names: &[&str] = if m == 1 && transposed { &["dense_f32", "dense_unpacked_f32"] } else { &["dense_f32"] };
-    check(&p, &data, names, |fused| {
-        let mut out = sums.clone();
-        apply(&p, fused, leading.len(), &data, &mut out);
-        out
-    })
+    (problem(Op::Dense(DenseAttrs { transposed }), inputs, &y, steps), data, sums)
+}
+
+/// Sums after the first `fused` steps of the epilogue.
+fn finished(p: &Problem, fused: usize, axis: usize, data: &[Vec<f32>], sums: &[f64]) -> Vec<f64> {
+    let mut out = sums.to_vec();
+    apply(p, fused, axis, data, &mut out);
+    out
 }
 
 #[test]
@@ -74,6 +86,38 @@ fn fully_connected_layers() {
     assert!(check_dense(&mut r, &[2], 1024, 300) > 0);
     assert!(check_dense(&mut r, &[1], 25088, 130) > 0);
     assert!(check_dense(&mut r, &[5], 25088, 20) > 0);
+}
+
+/// Numbers made halves first, in the ways of this machine, within the bounds that docs/numerics.md has.
+#[test]
+fn several_rows_of_halves() {
+    let machine = paring_simd::machine();
+    let ways = [
+        ("dense_split3_f32", Numerics::Default, 1e-5),
+        ("dense_split2_f32", Numerics::Fast, 3e-5),
+        ("dense_half_rows_f32", Numerics::Fast, 1e-2),
+    ];
+    let mut r = Random(17);
+    for (name, numerics, bound) in ways {
+        if !KERNELS.iter().any(|k| k.descriptor().name.starts_with(name) && machine.isa.has(k.descriptor().isa)) {
+            continue;
+        }
+        let sizes = [
+            (vec![4], 8, 1),
+            (vec![5], 64, 7),
+            (vec![2, 9], 40, 33),
+            (vec![3, 2, 7], 128, 48),
+            (vec![130], 600, 20),
+            (vec![197], 768, 24),
+            (vec![17], 4096, 336),
+        ];
+        for (leading, k, n) in sizes {
+            let (mut p, data, sums) = dense(&mut r, &leading, k, n);
+            p.numerics = numerics;
+            let expected = |fused| finished(&p, fused, leading.len(), &data, &sums);
+            assert!(check_within(&p, &data, &[name], bound, expected) > 0);
+        }
+    }
 }
 
 /// Half precision rounds every weight by at most one part in 2,048, so a sum of many is off by a few of those of its root

@@ -10,21 +10,16 @@ mod engine;
 mod extent;
 mod geometry;
 mod halo;
-#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), all(target_arch = "aarch64", feature = "fp16")))]
-mod halves;
 mod lower;
 mod transposed;
 mod work;
 
 pub use cursor::Cursor;
 pub use direct::*;
+pub use engine::{halo, operands};
 pub use extent::{Extent, only_f32, product};
 pub use geometry::{Geometry, Phase, Tap};
 pub use halo::Halo;
-#[cfg(all(target_arch = "aarch64", feature = "fp16"))]
-pub use halves::HalfConv;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
-pub use halves::SplitConv;
-pub use lower::View;
+pub use lower::{Lowered, View, Walk};
 pub use transposed::*;
 pub use work::{Tasks, Work, cut, even};

@@ -1,22 +1,38 @@
-//! Runs a convolution of halves.
+//! Runs products of halves.
 
 use super::{
-    PANEL, packed_bytes, steps, steps_abreast,
+    PANEL, Shape,
     way::{Product, Way},
 };
 use crate::{
-    conv::{
-        Cursor, Geometry, Halo, Work,
-        engine::{halo, operands},
-        lower::Lowered,
-        work::{cut, even},
-    },
+    conv::{Work, cut, even},
     epilogue::{Epilogue, Finish, Place},
 };
 use core::ops::Range;
-use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, RunCx};
+use paring_kernel::{KernelError, Packed, Prepared, RunCx};
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
+
+/// Where pixels are.
+pub trait Places: Send + Sync + 'static {
+    /// One of them, and with it those that follow.
+    type At<'a>;
+
+    /// Where a run reads and writes: the output's first element and their number. Both are as large as they should be.
+    fn operands(&self, cx: &mut RunCx<'_>) -> (*const f32, *mut f32, usize);
+
+    /// The bytes from the first of a pixel to each eight of its terms.
+    fn offsets(&self) -> &[usize];
+
+    /// Elements of the output from eight columns of a pixel to the next eight.
+    fn apart(&self) -> usize;
+
+    /// At a pixel.
+    fn at(&self, pixel: usize) -> Self::At<'_>;
+
+    /// Where the next pixels begin in the input, and in the output.
+    fn fill(&self, at: &mut Self::At<'_>, x: (*const f32, &mut [*const f32]), y: (*mut f32, &mut [*mut f32]));
+}
 
 /// Multiply-adds of a task at least, where pixels are many enough.
 const LEAST: usize = 1 << 20;
@@ -42,11 +58,11 @@ pub struct Cuts {
 
 impl Cuts {
     /// The cuts of a problem.
-    pub fn of<W: Way>(g: &Geometry) -> Cuts {
-        let pixels = g.samples * g.output.iter().product::<usize>();
-        let (panels, bundles) = (g.outputs.div_ceil(PANEL), g.outputs.div_ceil(W::ABREAST * PANEL));
+    pub fn of<W: Way>(shape: &Shape) -> Cuts {
+        let (pixels, panels) = (shape.pixels, shape.panels());
+        let bundles = panels.div_ceil(W::ABREAST);
         let (blocks, block) = (pixels.div_ceil(W::PIXELS), even(pixels, W::PIXELS, W::ROWS));
-        let macs = block.saturating_mul(g.depth * g.taps).saturating_mul(g.outputs);
+        let macs = block.saturating_mul(shape.terms).saturating_mul(shape.columns);
         let parts = (1 + panels / PANELS).max(2 / blocks).min(ENOUGH / blocks).min(macs / LEAST);
         let per_task = block * LEAST.div_ceil(macs);
         Cuts { pixels, per_task, abreast: W::ABREAST, bundles, parts: parts.clamp(1, bundles) }
@@ -84,9 +100,9 @@ const fn sums<W: Way>() -> usize {
 
 impl Room {
     /// For a problem cut so.
-    pub fn of<W: Way>(g: &Geometry, way: W, cuts: &Cuts) -> Room {
-        let abreast = steps_abreast(g, way);
-        let waits = abreast < steps::<W>(g);
+    pub fn of<W: Way>(shape: &Shape, way: W, cuts: &Cuts) -> Room {
+        let abreast = shape.steps_abreast(way);
+        let waits = abreast < shape.steps::<W>();
         let products = if waits { cuts.bundles.div_ceil(cuts.parts) * (W::PIXELS / W::GROUP) } else { 1 };
         Room { abreast, group: abreast * way.input_bytes(), waits, products }
     }
@@ -97,13 +113,13 @@ impl Room {
     }
 }
 
-/// A prepared convolution.
-pub struct Engine<S, W: Way> {
+/// A prepared kernel.
+pub struct Engine<S, W: Way, P> {
     s: S,
     proof: W::Proof,
     way: W,
-    lowered: Lowered,
-    halo: Option<Halo>,
+    places: P,
+    columns: usize,
     steps: usize,
     room: Room,
     packed: Arc<Packed>,
@@ -111,33 +127,24 @@ pub struct Engine<S, W: Way> {
     work: Vec<Work>,
 }
 
-impl<S: Simd, W: Way> Engine<S, W> {
-    /// Binds packed weights and epilogue.
-    ///
-    /// # Errors
-    /// [`KernelError::Problem`] where the weights were packed for another problem.
+impl<S: Simd, W: Way, P: Places> Engine<S, W, P> {
+    /// Binds packed weights, of the size that `shape` asks for, and epilogue.
     pub fn new(
-        s: S,
-        (proof, way): (W::Proof, W),
-        p: &Problem,
-        o: &Offer,
-        g: Geometry,
+        (s, way, proof): (S, W, W::Proof),
+        places: P,
+        shape: &Shape,
+        epilogue: Epilogue,
         packed: Arc<Packed>,
-    ) -> Result<Engine<S, W>, KernelError> {
-        if packed_bytes(&g, way) != Some(packed.data.as_slice().len()) {
-            return Err(KernelError::Problem("the weights were packed for another problem".into()));
-        }
-        let epilogue = Epilogue::new(p, o.fused, g.outputs, true)?;
-        let (halo, steps, cuts) = (halo(&g, LANES), steps::<W>(&g), Cuts::of::<W>(&g));
-        let work = cuts.work(g.outputs.div_ceil(PANEL));
-        let room = Room::of(&g, way, &cuts);
-        Ok(Engine { s, proof, way, lowered: g.lower(LANES), halo, steps, room, packed, epilogue, work })
+    ) -> Engine<S, W, P> {
+        let (steps, cuts) = (shape.steps::<W>(), Cuts::of::<W>(shape));
+        let (work, room) = (cuts.work(shape.panels()), Room::of(shape, way, &cuts));
+        Engine { s, proof, way, places, columns: shape.columns, steps, room, packed, epilogue, work }
     }
 }
 
-impl<S: Simd, W: Way> Prepared for Engine<S, W> {
+impl<S: Simd, W: Way, P: Places> Prepared for Engine<S, W, P> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (x, y, len) = operands(&self.lowered, self.halo.as_ref(), cx);
+        let (x, y, len) = self.places.operands(cx);
         let parallel = cx.parallel();
         let shared = Shared { engine: self, x, y, finish: &self.epilogue.bind(cx, y, len) };
         let own = cx.worker_scratch();
@@ -152,19 +159,19 @@ impl<S: Simd, W: Way> Prepared for Engine<S, W> {
 }
 
 /// What all tasks of a run share.
-struct Shared<'a, S, W: Way> {
-    engine: &'a Engine<S, W>,
+struct Shared<'a, S, W: Way, P> {
+    engine: &'a Engine<S, W, P>,
     x: *const f32,
     y: *mut f32,
     finish: &'a Finish<'a>,
 }
 
 // SAFETY: tasks read the input and write disjoint parts of the output.
-unsafe impl<S: Sync, W: Way> Sync for Shared<'_, S, W> {}
+unsafe impl<S: Sync, W: Way, P: Sync> Sync for Shared<'_, S, W, P> {}
 
 /// One task.
-struct Call<'a, S, W: Way> {
-    shared: &'a Shared<'a, S, W>,
+struct Call<'a, S, W: Way, P> {
+    shared: &'a Shared<'a, S, W, P>,
     work: &'a Work,
     scratch: *mut u8,
 }
@@ -172,7 +179,7 @@ struct Call<'a, S, W: Way> {
 /// Most pixels that are made halves, for tables on the stack.
 const MOST: usize = 128;
 
-impl<E: Simd, W: Way> Task for Call<'_, E, W> {
+impl<E: Simd, W: Way, P: Places> Task for Call<'_, E, W, P> {
     type Output = ();
 
     #[inline(always)]
@@ -180,18 +187,17 @@ impl<E: Simd, W: Way> Task for Call<'_, E, W> {
         const { assert!(W::PIXELS <= MOST) }
         let Call { shared, work, scratch } = self;
         let e = shared.engine;
-        let lowered = &e.lowered;
-        let mut cursor = Cursor::new(&lowered.geometry, &lowered.view, &lowered.phases[0].phase, work.pixels.start);
+        let mut at = e.places.at(work.pixels.start);
         let (mut x, mut y) = ([shared.x; MOST], [shared.y; MOST]);
         let ready = W::ready(e.proof);
         let mut left = work.pixels.len();
         let each = even(left, W::PIXELS, W::ROWS);
         while left > 0 {
             let n = left.min(each);
-            cursor.fill(shared.x, &mut x[..n], &mut y[..n], |at| shared.y.wrapping_add(at));
+            e.places.fill(&mut at, (shared.x, &mut x[..n]), (shared.y, &mut y[..n]));
             for first in (0..e.steps).step_by(e.room.abreast) {
                 let steps = first..e.steps.min(first + e.room.abreast);
-                // SAFETY: pixels and channels of the output are those of its layout, and no other task has them; `run` has seen
+                // SAFETY: pixels and columns of the output are those of its layout, and no other task has them; `run` has seen
                 // to the scratch, and steps follow one another.
                 unsafe { shared.add(s, &ready, steps, &work.panels, (&x[..n], &y[..n]), scratch) };
             }
@@ -212,7 +218,7 @@ struct Part {
     sums: *mut f32,
 }
 
-impl<E, W: Way> Shared<'_, E, W> {
+impl<E, W: Way, P: Places> Shared<'_, E, W, P> {
     /// Makes halves of some terms of the sums of pixels at `x`, adds their products with panels, and stores the sums at `y` with the last.
     ///
     /// # Safety
@@ -229,7 +235,7 @@ impl<E, W: Way> Shared<'_, E, W> {
         scratch: *mut u8,
     ) {
         let e = self.engine;
-        let (offsets, eights) = (&e.lowered.offsets, W::TERMS / LANES);
+        let (offsets, eights) = (e.places.offsets(), W::TERMS / LANES);
         let offsets = &offsets[steps.start * eights..offsets.len().min(steps.end * eights)];
         for (group, x) in x.chunks(W::GROUP).enumerate() {
             // SAFETY: the caller's promise.
@@ -267,7 +273,6 @@ impl<E, W: Way> Shared<'_, E, W> {
             w: [weights(panels.start), weights(last)],
             // Panels follow one another; each group of pixels fetches one.
             ahead: weights(last).wrapping_add(panel_bytes),
-            steps: steps.len(),
             eights: *eights,
             init: [e.epilogue.init(panels.start * PANEL), e.epilogue.init(last * PANEL)],
             init_row: 0,
@@ -284,7 +289,7 @@ impl<E, W: Way> Shared<'_, E, W> {
                 if is_last {
                     for panel in panels.clone() {
                         let sums = product.sums.add((panel - panels.start) * PANEL).cast_const();
-                        match e.lowered.geometry.outputs - panel * PANEL {
+                        match e.columns - panel * PANEL {
                             ..=LANES => self.store::<S, 1>(s, panel, sums, group),
                             _ => self.store::<S, 2>(s, panel, sums, group),
                         }
@@ -306,10 +311,10 @@ impl<E, W: Way> Shared<'_, E, W> {
     /// side by side.
     #[inline(always)]
     unsafe fn store<S: Simd, const NV: usize>(&self, s: S, panel: usize, sums: *const f32, y: &[*mut f32]) {
-        let g = &self.engine.lowered.geometry;
-        let (channel, plane) = (panel * PANEL, g.output.iter().product::<usize>() * LANES);
-        let first = channel / LANES * plane;
-        let place = Place { channel, lanes: (g.outputs - channel).min(PANEL), columns: [first, first + plane] };
+        let (channel, apart) = (panel * PANEL, self.engine.places.apart());
+        let first = channel / LANES * apart;
+        let lanes = (self.engine.columns - channel).min(PANEL);
+        let place = Place { channel, lanes, columns: [first, first + apart] };
         let deferred = self.finish.is_deferred(&place, NV);
         let mut at = 0;
         // SAFETY: the caller's promise.
@@ -361,7 +366,7 @@ mod tests {
     use super::*;
 
     #[cfg(target_arch = "aarch64")]
-    type Any = crate::conv::halves::fp16::Halves;
+    type Any = super::super::fp16::Fp16Sums;
     #[cfg(target_arch = "x86_64")]
     type Any = paring_simd::amx::Pieces;
 
@@ -370,10 +375,10 @@ mod tests {
         let sizes =
             [(1, 8, 1), (1, 16, 512), (7, 512, 160), (7, 320, 1280), (14, 1024, 255), (56, 64, 64), (112, 16, 8)];
         for (side, depth, outputs) in sizes {
-            let g = Geometry::pointwise(1, [1, side, side], depth, outputs);
-            let (pixels, panels) = (side * side, outputs.div_ceil(PANEL));
+            let shape = Shape { pixels: side * side, terms: depth, columns: outputs };
+            let (pixels, panels) = (shape.pixels, shape.panels());
             let mut seen = vec![0; pixels * panels];
-            for w in Cuts::of::<Any>(&g).work(panels) {
+            for w in Cuts::of::<Any>(&shape).work(panels) {
                 assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % Any::ABREAST == 0);
                 w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
             }

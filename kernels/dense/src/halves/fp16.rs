@@ -13,11 +13,11 @@ use paring_simd::{
 
 /// See the module.
 #[derive(Clone, Copy)]
-pub struct Halves;
+pub struct Fp16Sums;
 
 const _: () = assert!(PANEL == COLUMNS);
 
-impl Way for Halves {
+impl Way for Fp16Sums {
     const PIXELS: usize = 8 * ROWS;
     const GROUP: usize = ROWS;
     const ROWS: usize = ROWS;
@@ -28,8 +28,8 @@ impl Way for Halves {
     type Proof = Fp16;
     type Ready = Fp16;
 
-    fn of(_class: NumericClass) -> Halves {
-        Halves
+    fn of(_class: NumericClass) -> Fp16Sums {
+        Fp16Sums
     }
 
     fn excluded(self) -> &'static str {
@@ -45,7 +45,7 @@ impl Way for Halves {
     }
 
     fn format(self) -> String {
-        "conv-f16".into()
+        "f16".into()
     }
 
     /// Divided by a power of two, so that no sum of these terms can be larger than the largest input.

@@ -83,9 +83,7 @@ pub struct Product {
     pub w: [*const u8; 2],
     /// Weights that are worth fetching.
     pub ahead: *const u8,
-    /// Steps, one at the least.
-    pub steps: usize,
-    /// Eights of terms, of which the last step may lack some.
+    /// Eights of terms, one at the least, of which the last step may lack some.
     pub eights: usize,
     /// What sums start from, for each column of the panels.
     pub init: [*const f32; 2],

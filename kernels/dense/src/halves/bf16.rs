@@ -11,7 +11,7 @@ use super::{
 };
 use half::bf16;
 use paring_kernel::NumericClass;
-use paring_simd::amx::{Amx, GROUP, Pieces, ROW_BYTES, SPLIT_TERMS, SplitProduct, TILE_ROWS, Tiles};
+use paring_simd::amx::{Amx, EIGHTS, GROUP, Pieces, ROW_BYTES, SPLIT_TERMS, SplitProduct, TILE_ROWS, Tiles};
 
 impl Way for Pieces {
     const PIXELS: usize = 4 * GROUP;
@@ -46,7 +46,7 @@ impl Way for Pieces {
     }
 
     fn format(self) -> String {
-        format!("conv-split-bf16x{}", self.count())
+        format!("split-bf16x{}", self.count())
     }
 
     /// First pieces, then second ones, and third, two terms for each column.
@@ -93,8 +93,8 @@ impl Way for Pieces {
 
     #[inline(always)]
     unsafe fn multiply(self, tiles: &Tiles, p: &Product, pixels: usize, panels: usize) {
-        let Product { x, w, ahead, steps, init, init_row, sums, .. } = *p;
-        let p = SplitProduct { x, w, ahead, steps, init, init_row, sums };
+        let Product { x, w, ahead, eights, init, init_row, sums } = *p;
+        let p = SplitProduct { x, w, ahead, steps: eights.div_ceil(EIGHTS), init, init_row, sums };
         // SAFETY: the caller's promise.
         unsafe { tiles.multiply_split(self, &p, pixels.div_ceil(TILE_ROWS), panels) }
     }
