@@ -37,7 +37,7 @@ pub use bytes::{Bytes, PairBytes};
 pub use detect::{detect, machine, name, permitted};
 pub use lookup::Lookup;
 #[cfg(target_arch = "aarch64")]
-pub use neon::{Neon, NeonDot, NeonI8mm, fp16};
+pub use neon::{Neon, NeonDot, NeonI8mm, fp16, matrix};
 /// What [`by_act!`] matches on.
 pub use paring_core::op::Act;
 pub use portable::Portable;

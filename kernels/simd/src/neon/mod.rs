@@ -3,6 +3,7 @@
 mod bytes;
 pub mod fp16;
 mod lookup;
+pub mod matrix;
 mod products;
 
 use crate::{Lanes, Several, Simd, Task};
