@@ -111,6 +111,13 @@ pub fn rate(target: Target, m: &Machine) -> f64 {
     }
 }
 
+/// Multiply-adds of bytes in a nanosecond at best, where an instruction multiplies matrices of them.
+#[cfg(target_arch = "aarch64")]
+pub fn matrix_rate(m: &Machine) -> f64 {
+    // By count of instructions, never measured: as many in a cycle as multiply-adds of `f32`, of 32 products each, not four.
+    7.2 * m.gmacs
+}
+
 /// Multiply-adds of words in a nanosecond at best.
 pub fn word_rate(target: Target, m: &Machine) -> f64 {
     // Measured: `vpmaddwd` and `vpaddd` share ports.

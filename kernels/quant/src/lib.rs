@@ -24,7 +24,7 @@ mod resize;
 mod rows;
 mod table;
 mod tile;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), target_arch = "aarch64"))]
 mod tiles;
 #[cfg(feature = "winograd")]
 mod winograd;
@@ -69,16 +69,25 @@ macro_rules! kernels {
     };
 }
 
-/// Kernels on tiles, which do all else with AVX-512 VNNI.
+/// Kernels on tiles, which do all else with the instructions they are stamped for.
 const TILES: &[&dyn Kernel] = &[
     #[cfg(all(target_arch = "x86_64", feature = "avx512"))]
     entry!(
         paring_simd::Avx512Vnni,
         paring_kernel::Isa::Amx,
         "_amx",
-        conv::ConvTiles,
+        conv::ConvTiles<tiles::ByTiles>,
         "conv_bytes",
         "Direct convolution of bytes on blocks of eight channels: tiles of 32 pixels by 32 channels, 64 terms at a time",
+        ["Conv", "ConvInteger"]
+    ),
+    #[cfg(target_arch = "aarch64")]
+    entry!(
+        paring_simd::NeonI8mm,
+        "_i8mm",
+        conv::ConvTiles<tiles::ByMatrices>,
+        "conv_matrix_bytes",
+        "Direct convolution of bytes on blocks of eight channels: two pixels by two channels, eight terms at a time",
         ["Conv", "ConvInteger"]
     ),
 ];

@@ -125,6 +125,16 @@ impl Rows {
         self.weights.extend(quad.iter().flatten().map(|&w| w as i8));
     }
 
+    /// As [`Rows::push_one`], two rows: for `first` and, at the source after, for `second`. Both fours of a column are
+    /// neighbours.
+    pub fn push_eights(&mut self, source: u32, first: &[[i32; QUAD]], second: &[[i32; QUAD]]) {
+        for (source, quad) in [(source, first), (source + 1, second)] {
+            self.count(quad);
+            self.begin(source);
+        }
+        self.weights.extend(first.iter().zip(second).flat_map(|(a, b)| a.iter().chain(b)).map(|&w| w as i8));
+    }
+
     /// Adds what `quad`, four weights for each column of the panel, takes to multiply the inputs at `source`.
     pub fn push(&mut self, source: u32, quad: &mut [[i32; QUAD]]) {
         if self.room.fits_one(quad) && quad.iter().any(|w| *w != [0; QUAD]) {
@@ -267,6 +277,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn eights_are_two_rows_whose_columns_are_neighbours() {
+        let (a, b) = ([[1, 2, 3, 4], [5, 6, 7, 8]], [[-1, -2, -3, -4], [-5, -6, -7, -128]]);
+        let mut rows = Rows::new(Room::Any);
+        rows.panel(2);
+        rows.push_eights(6, &a, &b);
+        let packed = rows.pack().unwrap();
+        let read = Layout::read(packed.as_slice(), &[2]).unwrap();
+        assert_eq!((read.sources, read.sums), (vec![6, 7], vec![0, 26 - 146]));
+        let weights: &[i8] = bytemuck::cast_slice(&packed.as_slice()[read.panels[0].weights.clone()]);
+        assert_eq!(weights, [1, 2, 3, 4, -1, -2, -3, -4, 5, 6, 7, 8, -5, -6, -7, -128]);
     }
 
     #[test]

@@ -72,15 +72,15 @@ impl<S: Simd, M: Multiply> Prepared for Engine<S, M> {
         let late = late.map(|late| late.values(cx, more, &self.product, values));
         let x = match (&self.halo, self.plan.kind) {
             (None, _) => input.as_ptr(),
-            (Some(halo), Kind::Bytes | Kind::Narrow | Kind::Any | Kind::Tiles) => {
-                halo.run(input, bytes.zero(), SharedMut::new(copy), parallel);
-                copy.as_ptr()
-            }
             (Some(halo), Kind::Words) => {
                 let words: &mut [i16] = bytemuck::cast_slice_mut(copy);
                 let convert = |from: &[u8], to: &mut [i16]| self.s.vectorize(ToWords { x: bytes, from, to });
                 halo.convert(input, 0, SharedMut::new(words), parallel, &convert);
                 words.as_ptr().cast()
+            }
+            (Some(halo), _) => {
+                halo.run(input, bytes.zero(), SharedMut::new(copy), parallel);
+                copy.as_ptr()
             }
         };
         assert!(self.halo.is_some() || input.len() >= g.samples * view.planes * view.plane());

@@ -5,7 +5,7 @@
 
 mod engine;
 mod plan;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), target_arch = "aarch64"))]
 mod tiles;
 
 use crate::{
@@ -17,9 +17,10 @@ use engine::Engine;
 use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
 use paring_simd::Simd;
 use paring_vector::support::BLOCKED;
-use plan::{Kind, Plan};
+pub use plan::Kind;
+use plan::Plan;
 use std::sync::Arc;
-#[cfg(all(target_arch = "x86_64", feature = "avx512"))]
+#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), target_arch = "aarch64"))]
 pub use tiles::ConvTiles;
 
 /// See the module.
@@ -59,9 +60,9 @@ impl Family for Conv {
         let drain = 14.0 * p.output(0).map_or(0, |y| y.len()) as f64;
         let stream = m.weights(o.packed_bytes, 1) + output / (2.0 * m.l3_bandwidth);
         let (rate, convert) = match kind {
-            Kind::Bytes | Kind::Narrow | Kind::Any | Kind::Tiles => (rate(target, m), 0.0),
             // Measured: what it takes to make a word of a byte, in nanoseconds.
             Kind::Words => (word_rate(target, m), 0.1),
+            _ => (rate(target, m), 0.0),
         };
         let copy = o.scratch.shared as f64 * (2.0 / m.l3_bandwidth + convert);
         Cost {

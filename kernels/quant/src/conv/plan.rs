@@ -49,10 +49,12 @@ pub enum Kind {
     Any,
     /// The same in panels of sixteen columns, each with one row for every four inputs of every block it touches.
     Tiles,
+    /// The same with both rows of a block in one: eight weights of a column, then of the next.
+    Eights,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 5] = [Kind::Bytes, Kind::Narrow, Kind::Words, Kind::Any, Kind::Tiles];
+    pub const ALL: [Kind; 6] = [Kind::Bytes, Kind::Narrow, Kind::Words, Kind::Any, Kind::Tiles, Kind::Eights];
 
     /// Those that make sense with these instructions; narrow panels do where wide ones of bytes do.
     pub fn on(target: Target) -> &'static [Kind] {
@@ -75,12 +77,18 @@ impl Kind {
             Kind::Words => "words",
             Kind::Any => "any",
             Kind::Tiles => "tiles",
+            Kind::Eights => "eights",
         }
     }
 
     /// What a row of bytes has room for.
     fn room(self) -> Room {
-        if matches!(self, Kind::Any | Kind::Tiles) { Room::Any } else { Room::Pairs }
+        if matches!(self, Kind::Bytes | Kind::Narrow | Kind::Words) { Room::Pairs } else { Room::Any }
+    }
+
+    /// Whether rows come in pairs, both fours of a block.
+    fn is_paired(self) -> bool {
+        matches!(self, Kind::Tiles | Kind::Eights)
     }
 
     /// Bytes of an input.
@@ -118,7 +126,7 @@ impl Plan {
         let (columns, each) = (columns(geometry.outputs, geometry.groups), geometry.outputs / geometry.groups);
         let panels = match kind {
             Kind::Narrow => columns.iter().flat_map(|c| c.split(each)).collect(),
-            Kind::Tiles => sixteens(geometry.outputs, each),
+            Kind::Tiles | Kind::Eights => sixteens(geometry.outputs, each),
             Kind::Bytes | Kind::Words | Kind::Any => columns,
         };
         Ok(Plan { geometry, view, panels, x, channels, late, kind })
@@ -140,7 +148,7 @@ impl Plan {
         let channels = c.groups.clone().flat_map(|group| (0..self.geometry.depth).map(move |k| (group, k)));
         let quads = channels.map(|(group, k)| self.channel(group, k) / QUAD);
         let (first, end) = quads.fold((self.quads(), 0), |(lo, hi), quad| (lo.min(quad), hi.max(quad + 1)));
-        if self.kind == Kind::Tiles { (first / 2 * 2, end.next_multiple_of(2)) } else { (first, end) }
+        if self.kind.is_paired() { (first / 2 * 2, end.next_multiple_of(2)) } else { (first, end) }
     }
 
     /// Weights of a panel at [quad][tap][column][channel of the quad].
@@ -176,12 +184,18 @@ impl Plan {
             // Both quads of a block at one position before the next position: they share a cache line.
             for block in first / 2..end.div_ceil(2) {
                 for tap in 0..taps {
+                    let at = |quad: usize| ((quad - first) * taps + tap) * c.width();
+                    let source = |quad: usize| (tap * quads + quad) as u32;
+                    if self.kind == Kind::Eights {
+                        let row = |quad: usize| &panel[at(quad)..][..c.width()];
+                        rows.push_eights(source(2 * block), row(2 * block), row(2 * block + 1));
+                        continue;
+                    }
                     for quad in (2 * block).max(first)..(2 * block + 2).min(end) {
-                        let at = ((quad - first) * taps + tap) * c.width();
-                        let (source, panel) = ((tap * quads + quad) as u32, &mut panel[at..at + c.width()]);
+                        let (source, panel) = (source(quad), &mut panel[at(quad)..][..c.width()]);
                         match self.kind {
                             Kind::Bytes | Kind::Narrow | Kind::Any => rows.push(source, panel),
-                            Kind::Tiles => rows.push_one(source, panel),
+                            Kind::Tiles | Kind::Eights => rows.push_one(source, panel),
                             Kind::Words => {
                                 rows.push_words(2 * source, panel.iter().map(|w| [w[0], w[1]]));
                                 rows.push_words(2 * source + 1, panel.iter().map(|w| [w[2], w[3]]));

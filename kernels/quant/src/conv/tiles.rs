@@ -1,27 +1,20 @@
-//! Convolution of bytes by tiles.
+//! Convolution of bytes by tiles, whatever multiplies them.
 
-use super::{
-    engine::Engine,
-    plan::{Kind, Plan},
-};
+use super::{engine::Engine, plan::Plan};
 use crate::{
     family::{Family, Target},
     finish,
-    multiply::Multiply,
     rows::{Count, Layout, QUAD, Room},
-    tiles::ByTiles,
+    tiles::{Extent, Tiles},
 };
 use paring_core::DType;
 use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
-use paring_simd::{
-    Simd,
-    amx::{Amx, GROUP, TILE_ROWS},
-};
+use paring_simd::Simd;
 use paring_vector::support::{BLOCKED, bytes_moved};
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
-/// See the module.
-pub struct ConvTiles;
+/// See the module: multiplied as `M` does.
+pub struct ConvTiles<M>(PhantomData<M>);
 
 impl Plan {
     /// Rows of each panel, where none is left out nor needs another.
@@ -37,17 +30,17 @@ impl Plan {
         })
     }
 
-    /// Bytes of packed [rows](Plan::rows) for tiles.
+    /// Bytes of packed [rows](Plan::rows) for tiles, of which each panel has `least` at the least.
     ///
     /// # Errors
     /// [`Reject`] where weights are no bytes, or sums too short.
-    fn tile_bytes(&self, p: &Problem) -> Result<usize, Reject> {
+    fn tile_bytes(&self, p: &Problem, least: usize) -> Result<usize, Reject> {
         let w = p.constant(1).ok_or_else(|| Reject::because("the weights are not constant"))?;
         let (select, zeros) = (&self.geometry.select, &self.channels.zero_point);
         let are_bytes = w.dtype() == DType::I8 && select.is_none() && zeros.iter().all(|&z| z == 0);
         let mut count = Count::default();
         for (c, rows) in self.panels.iter().zip(self.heights()) {
-            if rows < TILE_ROWS {
+            if rows < least {
                 return Err(Reject::because("a sum is too short for tiles"));
             }
             if !are_bytes && !Room::Any.fits_one(&self.panel(w, c)) {
@@ -59,39 +52,39 @@ impl Plan {
     }
 }
 
-impl Family for ConvTiles {
+impl<M: Tiles> Family for ConvTiles<M> {
     fn offers(p: &Problem, _: Target, out: &mut Vec<Offer>) -> Result<(), Reject> {
-        let plan = Plan::of(p, Kind::Tiles)?;
-        let packed_bytes = plan.tile_bytes(p)?;
+        let plan = Plan::of(p, M::KIND)?;
+        let packed_bytes = plan.tile_bytes(p, M::LEAST_ROWS)?;
         let offer = finish::offer(p, BLOCKED);
-        let per_worker = ByTiles::scratch(plan.heights().max().unwrap_or(0));
+        let per_worker = M::scratch(plan.heights().max().unwrap_or(0));
         out.push(Offer {
             inputs: plan.late.as_ref().map_or(offer.inputs.clone(), |late| late.inputs(&offer)),
             scratch: Scratch { shared: plan.scratch().iter().sum(), per_worker },
             packed_bytes,
-            packed_format: plan.packed_format(Kind::Tiles).into(),
-            variant: Kind::Tiles as u32,
+            packed_format: plan.packed_format(M::KIND).into(),
+            variant: M::KIND as u32,
             ..offer
         });
         Ok(())
     }
 
     fn cost(p: &Problem, o: &Offer, _: Target, m: &Machine) -> Cost {
-        let Ok(plan) = Plan::of(p, Kind::Tiles) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
+        let Ok(plan) = Plan::of(p, M::KIND) else { return Cost { ns: f64::INFINITY, bytes: f64::INFINITY } };
         let elements = p.output(0).map_or(0, |y| y.len()) as f64;
-        let pixels = elements / plan.geometry.outputs as f64;
         // Where there are groups, each panel has inputs of its own.
         let gathered = if plan.geometry.groups > 1 { plan.heights().sum() } else { plan.heights().max().unwrap_or(0) };
-        // Measured, in cycles: products of 450 bytes in each, of 1024 at best; six gathered bytes, or two to three finished results;
-        // and 200 for each product of tiles, to begin and to end.
-        let cycle = 32.0 / m.gmacs;
-        let products = (pixels / GROUP as f64).ceil() * plan.panels.len().div_ceil(2) as f64;
-        let multiply = pixels * o.packed_bytes as f64 / 450.0 + 200.0 * products;
-        let compute = (multiply + pixels * (QUAD * gathered) as f64 / 6.0 + elements / 2.5) * cycle;
+        let extent = Extent {
+            pixels: elements / plan.geometry.outputs as f64,
+            panels: plan.panels.len(),
+            per_pixel: o.packed_bytes as f64,
+            gathered: (QUAD * gathered) as f64,
+            elements,
+        };
         let stream = m.weights(o.packed_bytes, 1) + elements / (2.0 * m.l3_bandwidth);
         let copy = o.scratch.shared as f64 * 2.0 / m.l3_bandwidth;
         let bytes = bytes_moved(p, o) as f64 + o.packed_bytes as f64 + 2.0 * o.scratch.shared as f64;
-        Cost { ns: compute + 0.5 * stream + copy + 500.0, bytes }
+        Cost { ns: M::price(&extent, m) + 0.5 * stream + copy + 500.0, bytes }
     }
 
     fn pack(p: &Problem, o: &Offer) -> Result<Packed, KernelError> {
@@ -99,9 +92,8 @@ impl Family for ConvTiles {
     }
 
     fn prepare<S: Simd>(s: S, p: &Problem, _o: &Offer, packed: Arc<Packed>) -> Result<Box<dyn Prepared>, KernelError> {
-        let amx = Amx::detect().ok_or_else(|| KernelError::Problem("this machine lacks amx".into()))?;
-        let plan = Plan::of(p, Kind::Tiles).map_err(|r| KernelError::Problem(r.to_string()))?;
-        let engine = Engine::new(s, ByTiles::new::<S>(amx, plan.x), p, plan, packed)?;
+        let plan = Plan::of(p, M::KIND).map_err(|r| KernelError::Problem(r.to_string()))?;
+        let engine = Engine::new(s, M::of::<S>(plan.x)?, p, plan, packed)?;
         // A file may have any rows.
         if !is_paired(&engine.product.layout, engine.plan.heights()) {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));

@@ -1,18 +1,15 @@
-//! Pixels against panels by tiles: 32 pixels by 32 columns, 64 terms at a time.
-//!
-//! The bytes that a pixel multiplies lie in eights, a block of channels at a position of the window each. They are brought
-//! side by side first, once for all panels that read the same.
+//! Products by tiles: 32 pixels by 32 columns, 64 terms at a time.
 
-use crate::{multiply::Multiply, operand::Bytes, product::Run, tile::Panel};
+use super::{Extent, ROWS_OF_EIGHT, Tiles, store, turn};
+use crate::{conv::Kind, multiply::Multiply, operand::Bytes, product::Run};
 use core::{mem::MaybeUninit, ops::Range};
 use paring_dense::conv::Tasks;
+use paring_kernel::{KernelError, Machine};
 use paring_simd::{
-    LANES, PairBytes, Simd,
-    amx::{Amx, GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, TileProduct, Tiles},
+    LANES, Simd,
+    amx::{Amx, GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, TileProduct, Tiles as Ready},
 };
 
-/// Rows of weights that an eight of inputs is multiplied by.
-const ROWS_OF_EIGHT: usize = 2;
 /// Pixels that are brought side by side together.
 const ABREAST: usize = 4;
 
@@ -20,19 +17,29 @@ const ABREAST: usize = 4;
 #[repr(align(64))]
 struct Sums(MaybeUninit<[i32; GROUP * GROUP]>);
 
-/// Products by tiles.
+/// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct ByTiles {
     amx: Amx,
-    /// What the bits of eight bytes are turned by before they are multiplied.
     turn: u64,
 }
 
-impl ByTiles {
-    /// Of inputs that [`Bytes::turned`] speaks of.
-    pub fn new<S: Simd>(amx: Amx, x: Bytes) -> ByTiles {
-        const UPPERMOST: u64 = 0x8080_8080_8080_8080;
-        ByTiles { amx, turn: if x.turned::<S>() { UPPERMOST } else { 0 } }
+impl Tiles for ByTiles {
+    const KIND: Kind = Kind::Tiles;
+    const LEAST_ROWS: usize = TILE_ROWS;
+
+    fn of<S: Simd>(x: Bytes) -> Result<ByTiles, KernelError> {
+        let amx = Amx::detect().ok_or_else(|| KernelError::Problem("this machine lacks amx".into()))?;
+        Ok(ByTiles { amx, turn: turn::<S>(x) })
+    }
+
+    fn price(e: &Extent, m: &Machine) -> f64 {
+        // Measured, in cycles: products of 450 bytes in each, of 1024 at best; six gathered bytes, or two to three finished results;
+        // and 200 for each product of tiles, to begin and to end.
+        let cycle = 32.0 / m.gmacs;
+        let products = (e.pixels / GROUP as f64).ceil() * e.panels.div_ceil(2) as f64;
+        let multiply = e.pixels * e.per_pixel / 450.0 + 200.0 * products;
+        (multiply + e.pixels * e.gathered / 6.0 + e.elements / 2.5) * cycle
     }
 }
 
@@ -40,9 +47,9 @@ impl Multiply for ByTiles {
     // Four groups: the others find the weights of the first in a nearer cache.
     const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: 4 * GROUP, step: TILE_ROWS };
     const BY_KIND: bool = false;
-    type Ready = (Tiles, u64);
+    type Ready = (Ready, u64);
 
-    fn ready(self) -> (Tiles, u64) {
+    fn ready(self) -> (Ready, u64) {
         (self.amx.tiles(), self.turn)
     }
 
@@ -52,7 +59,7 @@ impl Multiply for ByTiles {
 
     #[inline(always)]
     unsafe fn multiply<S: Simd, const KIND: u8>(
-        (tiles, turn): &(Tiles, u64),
+        (tiles, turn): &(Ready, u64),
         s: S,
         run: &Run<'_>,
         panels: &Range<usize>,
@@ -90,9 +97,9 @@ impl Multiply for ByTiles {
                 // SAFETY: the inputs were gathered, and panels for tiles have rows of sixteen columns; the caller's promise.
                 unsafe {
                     tiles.multiply(&product, y.len().div_ceil(TILE_ROWS), columns);
-                    store(s, &panel, sums, y);
+                    store::<S, GROUP>(s, &panel, sums, y);
                     if let Some(next) = &next {
-                        store(s, next, sums.add(TILE_ROWS), y);
+                        store::<S, GROUP>(s, next, sums.add(TILE_ROWS), y);
                     }
                 }
                 product.x = product.x.wrapping_add(group_bytes);
@@ -159,55 +166,6 @@ unsafe fn gather_step<const ROWS: usize>(
                     to.add((i + p) * ROW_BYTES).cast::<u64>().add(k).write(bytes ^ turn);
                 }
             }
-        }
-    }
-}
-
-/// Finishes and stores sixteen columns of the sums of pixels.
-///
-/// # Safety
-/// As for [`Run::multiply`]; the sums of as many pixels as `y` must be there, [`GROUP`] apart.
-#[inline(always)]
-unsafe fn store<S: Simd>(s: S, panel: &Panel<'_>, sums: *const i32, y: &[usize]) {
-    let mut at = 0;
-    // SAFETY: the caller's promise.
-    unsafe {
-        while at + 8 <= y.len() {
-            store_some::<S, 8>(s, panel, sums.add(at * GROUP), &y[at..at + 8]);
-            at += 8;
-        }
-        while at + 4 <= y.len() {
-            store_some::<S, 4>(s, panel, sums.add(at * GROUP), &y[at..at + 4]);
-            at += 4;
-        }
-        while at < y.len() {
-            store_some::<S, 1>(s, panel, sums.add(at * GROUP), &y[at..at + 1]);
-            at += 1;
-        }
-    }
-}
-
-/// As [`store`], of `N` pixels.
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn store_some<S: Simd, const N: usize>(s: S, panel: &Panel<'_>, sums: *const i32, y: &[usize]) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        // Panels end in one vector where the output does.
-        if panel.place.lanes > LANES {
-            let mut pairs = [s.pair().load_sums(sums); N];
-            for i in 0..N {
-                pairs[i] = s.pair().load_sums(sums.add(i * GROUP));
-            }
-            panel.finish.store_pairs(s, &panel.place, pairs, y);
-        } else {
-            let mut singles = [s.load_sums(sums); N];
-            for i in 0..N {
-                singles[i] = s.load_sums(sums.add(i * GROUP));
-            }
-            panel.finish.store_sums(s, &panel.place, singles, y);
         }
     }
 }
