@@ -147,3 +147,29 @@ unsafe fn gather_pairs<const N: usize>(offsets: &[usize], x: &[*const u8], turn:
         to = to.wrapping_add(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eights_are_brought_side_by_side_and_the_last_pixel_stands_for_one_that_lacks() {
+        let input: Vec<u8> = (0..200).collect();
+        // Two blocks of channels, 96 bytes apart.
+        let offsets = [0, 4, 96, 100];
+        for pixels in 1..=GROUP {
+            let x: Vec<*const u8> = (0..pixels).map(|i| input[i * EIGHT..].as_ptr()).collect();
+            let mut to = vec![0u8; 2 * GROUP * EIGHT];
+            // SAFETY: the input has all that pixels read, and there is room for a whole group.
+            unsafe { gather(&offsets, &x, 0x0100_0000_0000_0000, to.as_mut_ptr()) };
+            let rows = pixels.next_multiple_of(PAIR);
+            for (i, eight) in to.chunks_exact(EIGHT).take(2 * rows).enumerate() {
+                let first = i / rows * 96 + (i % rows).min(pixels - 1) * EIGHT;
+                let mut want = input[first..first + EIGHT].to_vec();
+                want[EIGHT - 1] ^= 1;
+                assert_eq!(eight, want, "{pixels} pixels, eight {i}");
+            }
+            assert!(to[2 * rows * EIGHT..].iter().all(|&byte| byte == 0), "{pixels} pixels: too much was written");
+        }
+    }
+}
