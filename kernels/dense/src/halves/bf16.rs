@@ -69,10 +69,10 @@ impl Way for Pieces {
     // Measured: of products 170 or 85 at best, fewer where operands come from the second-level cache.
     fn rates(self, terms: usize) -> Rates {
         let (products, convert) = match (self, terms > 16 * SPLIT_TERMS) {
-            (Pieces::Two, false) => (90.0, 0.7),
-            (Pieces::Two, true) => (70.0, 0.7),
-            (Pieces::Three, false) => (60.0, 0.9),
-            (Pieces::Three, true) => (42.0, 0.9),
+            (Pieces::Two, false) => (90.0, 0.45),
+            (Pieces::Two, true) => (70.0, 0.45),
+            (Pieces::Three, false) => (60.0, 0.6),
+            (Pieces::Three, true) => (42.0, 0.6),
         };
         Rates { terms: terms.next_multiple_of(SPLIT_TERMS), products, convert, begin: 200.0 }
     }

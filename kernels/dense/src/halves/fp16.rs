@@ -66,7 +66,7 @@ impl Way for Fp16Sums {
     // By count of instructions, never measured: twice the multiply-adds of `f32`, less an eighth for sums that are made numbers, and
     // less what those lose for want of registers.
     fn rates(self, terms: usize) -> Rates {
-        Rates { terms: terms.next_multiple_of(LANES), products: 56.0, convert: 0.1, begin: 10.0 }
+        Rates { terms: terms.next_multiple_of(LANES), products: 56.0, convert: 0.07, begin: 10.0 }
     }
 
     fn detect() -> Option<Fp16> {

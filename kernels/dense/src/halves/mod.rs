@@ -163,8 +163,8 @@ impl Shape {
         let (terms, panels) = (terms as f64, self.panels());
         let rounds = self.steps::<W>().div_ceil(self.steps_abreast(way));
         let begun = (pixels / W::GROUP as f64).ceil() * (panels.div_ceil(W::ABREAST) * rounds) as f64;
-        // Tasks of the same pixels convert them each.
-        let convert = convert * Cuts::of::<W>(self).parts as f64;
+        // Tasks of the same pixels convert them each; the first fetches them, which takes half as long.
+        let convert = convert * (Cuts::of::<W>(self).parts as f64 + 0.5);
         let multiply = pixels * terms * (panels * PANEL) as f64 / products + begin * begun;
         let compute = (multiply + pixels * terms * convert + elements * finish) * cycle;
         // Weights are read once for each block of pixels.
