@@ -84,6 +84,7 @@ macro_rules! kernels {
 }
 
 /// Kernels of numbers made halves, which do all else with AVX-512 or with Advanced SIMD.
+#[cfg(any(all(target_arch = "x86_64", feature = "avx512"), all(target_arch = "aarch64", feature = "fp16")))]
 macro_rules! halves {
     ($isa:ident $needs:ident $suffix:literal, $conv:ident $cname:literal, $dense:ident $dname:literal, $how:literal, $class:ident) => {
         &[

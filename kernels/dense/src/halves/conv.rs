@@ -1,18 +1,13 @@
 //! Convolution: direct, on blocks of eight channels.
 
-use super::{
-    Family, Shape,
-    engine::{Engine, Places},
-    way::Way,
-};
+use super::{Family, Shape, places::Places, way::Way};
 use crate::{
-    conv::{Cursor, Geometry, Halo, Lowered, Walk, halo, operands},
-    epilogue::{self, Epilogue},
+    conv::{Geometry, Walk, halo},
+    epilogue,
 };
 use paring_core::{AlignedBuf, Layout, Op};
-use paring_kernel::{KernelError, Offer, Packed, Prepared, Problem, Reject, RunCx};
-use paring_simd::{LANES, Simd};
-use std::sync::Arc;
+use paring_kernel::{KernelError, Offer, Problem, Reject};
+use paring_simd::LANES;
 
 /// See the module.
 pub struct Conv;
@@ -57,54 +52,10 @@ impl Family for Conv {
         shape.pack(way, |k, column| rows[places[column].0 + k * places[column].1])
     }
 
-    fn prepare<S: Simd, W: Way>(
-        how: (S, W, W::Proof),
-        p: &Problem,
-        o: &Offer,
-        g: Geometry,
-        packed: Arc<Packed>,
-    ) -> Result<Box<dyn Prepared>, KernelError> {
-        let (shape, halo) = (Conv::shape(&g), halo(&g, LANES));
-        let epilogue = Epilogue::new(p, o.fused, g.outputs, true)?;
-        let windows = Windows { halo, lowered: g.lower(LANES) };
-        Ok(Box::new(Engine::new(how, windows, &shape, epilogue, packed)))
-    }
-}
-
-/// The windows of pixels.
-struct Windows {
-    halo: Option<Halo>,
-    lowered: Lowered,
-}
-
-impl Places for Windows {
-    type At<'a> = Cursor<'a>;
-
-    fn operands(&self, cx: &mut RunCx<'_>) -> (*const f32, *mut f32, usize) {
-        operands(&self.lowered, self.halo.as_ref(), cx)
+    fn places(g: Geometry) -> Places {
+        let halo = halo(&g, LANES);
+        Places::Windows { halo, lowered: Box::new(g.lower(LANES)) }
     }
 
-    fn offsets(&self) -> &[usize] {
-        &self.lowered.offsets
-    }
-
-    #[inline(always)]
-    fn apart(&self) -> usize {
-        self.lowered.geometry.output.iter().product::<usize>() * LANES
-    }
-
-    #[inline(always)]
-    fn at(&self, pixel: usize) -> Cursor<'_> {
-        Cursor::new(&self.lowered.geometry, &self.lowered.view, &self.lowered.phases[0].phase, pixel)
-    }
-
-    #[inline(always)]
-    fn fill(
-        &self,
-        at: &mut Cursor<'_>,
-        (from, x): (*const f32, &mut [*const f32]),
-        (to, y): (*mut f32, &mut [*mut f32]),
-    ) {
-        at.fill(from, x, y, |at| to.wrapping_add(at));
-    }
+    const PADDED: bool = true;
 }

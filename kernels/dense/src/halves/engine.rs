@@ -2,6 +2,7 @@
 
 use super::{
     PANEL, Shape,
+    places::Places,
     way::{Product, Way},
 };
 use crate::{
@@ -12,27 +13,6 @@ use core::ops::Range;
 use paring_kernel::{KernelError, Packed, Prepared, RunCx};
 use paring_simd::{LANES, Simd, Task};
 use std::sync::Arc;
-
-/// Where pixels are.
-pub trait Places: Send + Sync + 'static {
-    /// One of them, and with it those that follow.
-    type At<'a>;
-
-    /// Where a run reads and writes: the output's first element and their number. Both are as large as they should be.
-    fn operands(&self, cx: &mut RunCx<'_>) -> (*const f32, *mut f32, usize);
-
-    /// The bytes from the first of a pixel to each eight of its terms.
-    fn offsets(&self) -> &[usize];
-
-    /// Elements of the output from eight columns of a pixel to the next eight.
-    fn apart(&self) -> usize;
-
-    /// At a pixel.
-    fn at(&self, pixel: usize) -> Self::At<'_>;
-
-    /// Where the next pixels begin in the input, and in the output.
-    fn fill(&self, at: &mut Self::At<'_>, x: (*const f32, &mut [*const f32]), y: (*mut f32, &mut [*mut f32]));
-}
 
 /// Multiply-adds of a task at least, where pixels are many enough.
 const LEAST: usize = 1 << 20;
@@ -114,11 +94,11 @@ impl Room {
 }
 
 /// A prepared kernel.
-pub struct Engine<S, W: Way, P> {
+pub struct Engine<S, W: Way> {
     s: S,
     proof: W::Proof,
     way: W,
-    places: P,
+    places: Places,
     columns: usize,
     steps: usize,
     room: Room,
@@ -127,22 +107,22 @@ pub struct Engine<S, W: Way, P> {
     work: Vec<Work>,
 }
 
-impl<S: Simd, W: Way, P: Places> Engine<S, W, P> {
+impl<S: Simd, W: Way> Engine<S, W> {
     /// Binds packed weights, of the size that `shape` asks for, and epilogue.
     pub fn new(
         (s, way, proof): (S, W, W::Proof),
-        places: P,
+        places: Places,
         shape: &Shape,
         epilogue: Epilogue,
         packed: Arc<Packed>,
-    ) -> Engine<S, W, P> {
+    ) -> Engine<S, W> {
         let (steps, cuts) = (shape.steps::<W>(), Cuts::of::<W>(shape));
         let (work, room) = (cuts.work(shape.panels()), Room::of(shape, way, &cuts));
         Engine { s, proof, way, places, columns: shape.columns, steps, room, packed, epilogue, work }
     }
 }
 
-impl<S: Simd, W: Way, P: Places> Prepared for Engine<S, W, P> {
+impl<S: Simd, W: Way> Prepared for Engine<S, W> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
         let (x, y, len) = self.places.operands(cx);
         let parallel = cx.parallel();
@@ -159,19 +139,19 @@ impl<S: Simd, W: Way, P: Places> Prepared for Engine<S, W, P> {
 }
 
 /// What all tasks of a run share.
-struct Shared<'a, S, W: Way, P> {
-    engine: &'a Engine<S, W, P>,
+struct Shared<'a, S, W: Way> {
+    engine: &'a Engine<S, W>,
     x: *const f32,
     y: *mut f32,
     finish: &'a Finish<'a>,
 }
 
 // SAFETY: tasks read the input and write disjoint parts of the output.
-unsafe impl<S: Sync, W: Way, P: Sync> Sync for Shared<'_, S, W, P> {}
+unsafe impl<S: Sync, W: Way> Sync for Shared<'_, S, W> {}
 
 /// One task.
-struct Call<'a, S, W: Way, P> {
-    shared: &'a Shared<'a, S, W, P>,
+struct Call<'a, S, W: Way> {
+    shared: &'a Shared<'a, S, W>,
     work: &'a Work,
     scratch: *mut u8,
 }
@@ -179,7 +159,7 @@ struct Call<'a, S, W: Way, P> {
 /// Most pixels that are made halves, for tables on the stack.
 const MOST: usize = 128;
 
-impl<E: Simd, W: Way, P: Places> Task for Call<'_, E, W, P> {
+impl<E: Simd, W: Way> Task for Call<'_, E, W> {
     type Output = ();
 
     #[inline(always)]
@@ -194,7 +174,7 @@ impl<E: Simd, W: Way, P: Places> Task for Call<'_, E, W, P> {
         let each = even(left, W::PIXELS, W::ROWS);
         while left > 0 {
             let n = left.min(each);
-            e.places.fill(&mut at, (shared.x, &mut x[..n]), (shared.y, &mut y[..n]));
+            at.fill((shared.x, &mut x[..n]), (shared.y, &mut y[..n]));
             for first in (0..e.steps).step_by(e.room.abreast) {
                 let steps = first..e.steps.min(first + e.room.abreast);
                 // SAFETY: pixels and columns of the output are those of its layout, and no other task has them; `run` has seen
@@ -218,7 +198,7 @@ struct Part {
     sums: *mut f32,
 }
 
-impl<E, W: Way, P: Places> Shared<'_, E, W, P> {
+impl<E, W: Way> Shared<'_, E, W> {
     /// Makes halves of some terms of the sums of pixels at `x`, adds their products with panels, and stores the sums at `y` with the last.
     ///
     /// # Safety

@@ -7,17 +7,19 @@ mod conv;
 mod engine;
 #[cfg(target_arch = "aarch64")]
 mod fp16;
+mod places;
 mod product;
 mod way;
 
-use crate::epilogue;
+use crate::epilogue::{self, Epilogue};
 use core::marker::PhantomData;
-use engine::{Cuts, Room};
+use engine::{Cuts, Engine, Room};
 use paring_core::{AlignedBuf, op::EpiOp};
 use paring_kernel::{
     Cost, Kernel, KernelDescriptor, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch,
 };
 use paring_simd::{LANES, Simd, act::is_cheap};
+use places::Places;
 use std::sync::Arc;
 use way::{Rates, Way};
 
@@ -61,14 +63,11 @@ pub trait Family: Send + Sync + 'static {
     /// Packed weights.
     fn pack<W: Way>(of: &Self::Problem, way: W, weights: &[f32]) -> Result<AlignedBuf, KernelError>;
 
-    /// Binds packed weights.
-    fn prepare<S: Simd, W: Way>(
-        how: (S, W, W::Proof),
-        p: &Problem,
-        o: &Offer,
-        of: Self::Problem,
-        packed: Arc<Packed>,
-    ) -> Result<Box<dyn Prepared>, KernelError>;
+    /// Where its pixels are.
+    fn places(of: Self::Problem) -> Places;
+
+    /// Whether the output has room for whole eights of columns.
+    const PADDED: bool;
 }
 
 /// A family whose numbers are made halves in a way, which does all else with the instructions of `S`.
@@ -218,9 +217,11 @@ impl<F: Family, S: Simd, W: Way> Kernel for Halves<F, S, W> {
         let problem = self.problem(p).map_err(|r| KernelError::Problem(r.to_string()))?;
         let lacks = || KernelError::Problem(format!("this machine lacks {}", self.descriptor.isa));
         let how = (crate::stamp::token::<S>()?, self.way(), W::detect().ok_or_else(lacks)?);
-        if F::shape(&problem).packed_bytes(how.1) != Some(packed.data.as_slice().len()) {
+        let shape = F::shape(&problem);
+        if shape.packed_bytes(how.1) != Some(packed.data.as_slice().len()) {
             return Err(KernelError::Problem("the weights were packed for another problem".into()));
         }
-        F::prepare(how, p, o, problem, packed)
+        let epilogue = Epilogue::new(p, o.fused, shape.columns, F::PADDED)?;
+        Ok(Box::new(Engine::new(how, F::places(problem), &shape, epilogue, packed)))
     }
 }
