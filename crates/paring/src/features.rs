@@ -19,11 +19,12 @@ pub struct FeatureUse {
 
 /// The feature that brings a kernel of that name; `None` for those of every build, and for the program's own.
 fn feature_of(kernel: &str) -> Option<&'static str> {
-    const PREFIXES: [(&str, &str); 6] = [
+    const PREFIXES: [(&str, &str); 7] = [
         ("conv_winograd_", "winograd"),
         ("conv_fft_", "fft"),
         ("conv_im2col_", "im2col"),
         ("conv_transpose_", "transposed"),
+        ("conv_half_", "fp16"),
         ("dense_half_", "fp16"),
         ("dense_table_", "lowbit"),
     ];

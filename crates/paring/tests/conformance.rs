@@ -161,7 +161,8 @@ fn unrounded(p: &Problem, inputs: &[Option<&Tensor>], tolerance: f64) -> Option<
     let p = Problem { epilogue: before.to_vec(), outputs: vec![Some(numbers)], ..p.clone() };
     let numbers = paring_reference::evaluate(&p, inputs).ok()?.swap_remove(0)?;
     let numbers: Vec<f32> = numbers.elements::<f32>()?.iter().map(|n| n / scale).collect();
-    let rms = (numbers.iter().map(|&n| f64::from(n).powi(2)).sum::<f64>() / numbers.len() as f64).sqrt();
+    let finite = || numbers.iter().filter(|n| n.is_finite()).map(|&n| f64::from(n));
+    let rms = (finite().map(|n| n * n).sum::<f64>() / finite().count().max(1) as f64).sqrt();
     Some(Unrounded { numbers, scale, error: ROUNDING.max(tolerance * rms) as f32 })
 }
 

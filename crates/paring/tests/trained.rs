@@ -4,6 +4,7 @@ mod common;
 
 use common::{single, slow_tests};
 use paring::{Model, Numerics, Options, Session, Tensor};
+use paring_kernel::Isa;
 use paring_testkit::trained::{self, CLASSES, SIDE};
 
 const BATCH: usize = 40;
@@ -96,6 +97,9 @@ fn reduced_numerics_keep_accuracy() {
         let (error, hits) = (error(&found[..golden.len()], &golden), hits(&found, &trained::labels(data).unwrap()));
         println!("{name}: logits off by {error:.1e} of their RMS, {hits} right");
         assert!(error < 1e-2, "{name}: logits off by {error:.1e} of their RMS");
+        // Its convolutions are worth halves, those of the other Winograd.
+        let reduced = paring_simd::detect().has(Isa::Fp16) && name == "resnet_s_fashion";
+        assert!(!reduced || error > 1e-5, "{name}: off by {error:.1e} alone: nothing was computed in half precision");
         assert!(hits.abs_diff(expected_hits) <= 1, "{name}: {hits} right");
     }
 }

@@ -19,7 +19,7 @@ fn are_there() -> bool {
     #[cfg(target_arch = "x86_64")]
     return cfg!(feature = "avx512") && paring_simd::amx::Amx::detect().is_some();
     #[cfg(target_arch = "aarch64")]
-    return paring_simd::fp16::Fp16::detect().is_some();
+    return cfg!(feature = "fp16") && paring_simd::fp16::Fp16::detect().is_some();
 }
 
 /// Checks cases where there are the kernels.

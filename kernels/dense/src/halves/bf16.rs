@@ -74,7 +74,7 @@ impl Way for Pieces {
             (Pieces::Three, false) => (60.0, 0.6),
             (Pieces::Three, true) => (42.0, 0.6),
         };
-        Rates { terms: terms.next_multiple_of(SPLIT_TERMS), products, convert, begin: 200.0 }
+        Rates { terms: terms.next_multiple_of(SPLIT_TERMS), products, convert, begin: 200.0, finish: [0.5, 2.0] }
     }
 
     fn detect() -> Option<Amx> {

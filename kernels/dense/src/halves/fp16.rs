@@ -48,12 +48,12 @@ impl Way for Fp16Sums {
         "f16".into()
     }
 
-    /// Divided by a power of two, so that no sum of these terms can be larger than the largest input.
+    /// Divided by a power of two, so that no sum of these terms can be larger than the largest input, but for rounding.
     fn pack(self, weights: &[[f32; PANEL]], to: &mut [u8]) {
         let (scales, terms) = to.split_at_mut(SCALE_BYTES);
         let scales: &mut [f32] = bytemuck::cast_slice_mut(scales);
         for (column, scale) in scales.iter_mut().enumerate() {
-            *scale = power_of_two_from(weights.iter().map(|row| row[column].abs()).sum());
+            *scale = power_of_two_from(weights.iter().map(|row| f64::from(row[column].abs())).sum());
         }
         let terms: &mut [f16] = bytemuck::cast_slice_mut(terms);
         for (row, to) in weights.iter().zip(terms.chunks_exact_mut(PANEL)) {
@@ -66,7 +66,7 @@ impl Way for Fp16Sums {
     // By count of instructions, never measured: twice the multiply-adds of `f32`, less an eighth for sums that are made numbers, and
     // less what those lose for want of registers.
     fn rates(self, terms: usize) -> Rates {
-        Rates { terms: terms.next_multiple_of(LANES), products: 56.0, convert: 0.07, begin: 10.0 }
+        Rates { terms: terms.next_multiple_of(LANES), products: 56.0, convert: 0.07, begin: 10.0, finish: [0.15, 0.5] }
     }
 
     fn detect() -> Option<Fp16> {
@@ -91,16 +91,15 @@ impl Way for Fp16Sums {
     }
 }
 
-/// The least power of two that is not less than `x`, so far as there is one: at least 2^-126, and 1 for what is not finite.
-fn power_of_two_from(x: f32) -> f32 {
+/// The least power of two that is not less than `x`, from 2^-126 to 2^127, and 1 for what is not finite.
+fn power_of_two_from(x: f64) -> f32 {
+    const FRACTION: u64 = (1 << 52) - 1;
     if !x.is_finite() {
         return 1.0;
     }
-    let floor = f32::from_bits(x.max(f32::MIN_POSITIVE).to_bits() & 0xff80_0000);
-    match floor < x && floor < f32::from_bits(0x7f00_0000) {
-        true => 2.0 * floor,
-        false => floor,
-    }
+    let x = x.clamp(f32::MIN_POSITIVE.into(), 2f64.powi(127));
+    let floor = f64::from_bits(x.to_bits() & !FRACTION);
+    (if floor < x { 2.0 * floor } else { floor }) as f32
 }
 
 #[cfg(test)]
@@ -113,7 +112,46 @@ mod tests {
             assert_eq!(power_of_two_from(x), power);
         }
         assert_eq!(power_of_two_from(0.0), f32::MIN_POSITIVE);
-        assert_eq!(power_of_two_from(f32::INFINITY), 1.0);
-        assert!(power_of_two_from(f32::MAX).is_finite());
+        assert_eq!(power_of_two_from(f64::INFINITY), 1.0);
+        assert_eq!(power_of_two_from(1e40), 2f32.powi(127));
+    }
+
+    /// Columns of weights from 1e-14 to 1e16, and inputs near the end of the range of halves, or small ones.
+    #[test]
+    fn weights_of_any_size_keep_sums_in_range() {
+        let Some(fp16) = Fp16::detect() else { return };
+        let mut seed = 1u32;
+        let mut next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        for size in [6e4, 1.0, 1e-3] {
+            let x: Vec<f32> = (0..ROWS * TERMS).map(|_| size * next()).collect();
+            let weights: Vec<[f32; PANEL]> =
+                (0..TERMS).map(|_| core::array::from_fn(|c| next() * 10f32.powi(2 * c as i32 - 14))).collect();
+            let mut packed = paring_core::AlignedBuf::zeroed(WEIGHT_BYTES).unwrap();
+            Fp16Sums.pack(&weights, packed.as_mut_slice());
+            let rows: Vec<*const f32> = x.chunks(TERMS).map(<[f32]>::as_ptr).collect();
+            let offsets: Vec<usize> = (0..TERMS).step_by(LANES).map(|k| k * size_of::<f32>()).collect();
+            let (mut halves, init) = ([0u64; INPUT_BYTES / 8], [0f32; PANEL]);
+            let mut sums = [[0f32; PANEL]; ROWS];
+            // SAFETY: operands are as large as they should be.
+            unsafe {
+                fp16.convert(&offsets, &rows, halves.as_mut_ptr().cast());
+                let (x, w) = (halves.as_ptr().cast(), packed.as_slice().as_ptr());
+                let (init, sums) = (init.as_ptr(), sums.as_mut_ptr().cast());
+                fp16.multiply(&HalfProduct { x, w, eights: TERMS / LANES, init, init_row: 0, sums }, ROWS);
+            }
+            for c in 0..PANEL {
+                let exact = |i: usize| -> f64 {
+                    (0..TERMS).map(|k| f64::from(x[i * TERMS + k]) * f64::from(weights[k][c])).sum()
+                };
+                let rms = ((0..ROWS).map(|i| exact(i).powi(2)).sum::<f64>() / ROWS as f64).sqrt();
+                for i in 0..ROWS {
+                    let error = (f64::from(sums[i][c]) - exact(i)).abs() / rms;
+                    assert!(error < 1e-2, "inputs of {size}, column {c}: off by {error:.1e} of the RMS");
+                }
+            }
+        }
     }
 }

@@ -155,10 +155,9 @@ impl Shape {
         let input = o.inputs[0].and_then(|layout| p.input(0)?.bytes(layout)).unwrap_or(0) as f64;
         let stored = 4.0 * elements * (1 + epilogue::residuals(p, o.fused).count()) as f64;
         let cycle = 32.0 / m.gmacs;
-        let Rates { terms, products, convert, begin } = way.rates(self.terms);
-        // Finishing takes longer for an activation that waits for itself.
+        let Rates { terms, products, convert, begin, finish } = way.rates(self.terms);
         let waits = |e: &EpiOp| matches!(e, EpiOp::Act(act) if !is_cheap(*act));
-        let finish = if p.epilogue[..o.fused].iter().any(waits) { 2.0 } else { 0.5 };
+        let finish = finish[usize::from(p.epilogue[..o.fused].iter().any(waits))];
         let (terms, panels) = (terms as f64, self.panels());
         let rounds = self.steps::<W>().div_ceil(self.steps_abreast(way));
         let begun = (pixels / W::GROUP as f64).ceil() * (panels.div_ceil(W::ABREAST) * rounds) as f64;

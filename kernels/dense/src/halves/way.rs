@@ -73,6 +73,8 @@ pub struct Rates {
     pub convert: f64,
     /// What it takes to begin and to end a [`Product`].
     pub begin: f64,
+    /// What it takes to finish a result: usually, and where an activation waits for itself.
+    pub finish: [f64; 2],
 }
 
 /// Operands of [`Way::multiply`].

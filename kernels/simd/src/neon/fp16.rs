@@ -2,7 +2,7 @@
 //!
 //! An instruction makes eight multiply-adds of halves, twice as many as of numbers of 32 bits. Halves have eleven bits, so sums
 //! of 32 terms are made numbers and added up as such; what the weights of each of these sums were divided by makes them as
-//! large as they can be where no sum leaves the range of halves that no input leaves.
+//! large as they can be where no sum leaves the range of halves that no input leaves, but for rounding.
 
 use crate::LANES;
 use core::arch::aarch64::*;
