@@ -6,20 +6,20 @@ use paring_ir::{Node, NodeId, Op};
 
 /// The axes of reductions, squeezes and unsqueezes and the sizes of splits, where they are constant.
 pub fn operand_to_attribute(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
-    let values = cx.ints(node.input(1)?);
+    let values = || cx.ints(node.input(1)?);
     let mut new = node.clone();
     match &mut new.op {
         Op::Reduce(a) if a.axes.is_none() => {
-            let values = values?;
+            let values = values()?;
             if values.is_empty() && a.noop_if_empty {
                 return None;
             }
             // An empty list means all axes, as an absent one does.
             a.axes = (!values.is_empty()).then_some(values);
         }
-        Op::Squeeze(a) | Op::Unsqueeze(a) if a.axes.is_none() => a.axes = Some(values?),
+        Op::Squeeze(a) | Op::Unsqueeze(a) if a.axes.is_none() => a.axes = Some(values()?),
         Op::Split(a) if a.sizes.is_none() => {
-            a.sizes = Some(values?.into_iter().map(|n| usize::try_from(n).ok()).collect::<Option<_>>()?);
+            a.sizes = Some(values()?.into_iter().map(|n| usize::try_from(n).ok()).collect::<Option<_>>()?);
         }
         _ => return None,
     }
