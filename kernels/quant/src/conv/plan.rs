@@ -145,10 +145,41 @@ impl Plan {
 
     /// The fours of input channels that a panel reads: the first, and the one after the last.
     pub fn touched(&self, c: &Columns) -> (usize, usize) {
+        let depth = self.geometry.depth;
+        if self.geometry.select.is_none() && depth > 0 {
+            let (first, end) = (c.groups.start * depth / QUAD, (c.groups.end * depth).div_ceil(QUAD));
+            return self.whole(first, end);
+        }
         let channels = c.groups.clone().flat_map(|group| (0..self.geometry.depth).map(move |k| (group, k)));
         let quads = channels.map(|(group, k)| self.channel(group, k) / QUAD);
         let (first, end) = quads.fold((self.quads(), 0), |(lo, hi), quad| (lo.min(quad), hi.max(quad + 1)));
+        self.whole(first, end)
+    }
+
+    /// Fours of channels as they come where both of an eight do.
+    fn whole(&self, first: usize, end: usize) -> (usize, usize) {
         if self.kind.is_paired() { (first / 2 * 2, end.next_multiple_of(2)) } else { (first, end) }
+    }
+
+    /// Whether all weights are bytes as they lie.
+    pub fn are_bytes(&self, w: &Tensor) -> bool {
+        w.dtype() == DType::I8 && self.geometry.select.is_none() && self.channels.zero_point.iter().all(|&z| z == 0)
+    }
+
+    /// Fours of a panel of [bytes](Plan::are_bytes) that are not zero in all columns.
+    fn filled(&self, w: &Tensor, c: &Columns) -> usize {
+        let (g, each) = (&self.geometry, self.geometry.outputs / self.geometry.groups);
+        let (first, end) = self.touched(c);
+        let mut some = vec![0u8; (end - first) * g.taps];
+        for m in c.first..c.first + c.lanes {
+            let channel = m / each * g.depth - first * QUAD;
+            let row = &w.bytes()[m * g.depth * g.taps..][..g.depth * g.taps];
+            for (k, taps) in row.chunks_exact(g.taps).enumerate() {
+                let some = &mut some[(channel + k) / QUAD * g.taps..][..g.taps];
+                some.iter_mut().zip(taps).for_each(|(some, byte)| *some |= byte);
+            }
+        }
+        some.iter().filter(|&&some| some != 0).count()
     }
 
     /// Weights of a panel at [quad][tap][column][channel of the quad].
@@ -213,10 +244,15 @@ impl Plan {
     pub fn packed_bytes(&self, p: &Problem) -> Option<[usize; 2]> {
         let (mut count, room) = ([Count::default(), Count::default()], self.kind.room());
         let w = p.constant(1)?;
+        let are_bytes = self.are_bytes(w);
         for c in &self.panels {
             if self.kind == Kind::Words {
                 let (first, end) = self.touched(c);
                 count[0].panel(c.width(), 2 * (end - first) * self.geometry.taps);
+                continue;
+            }
+            if room == Room::Any && are_bytes {
+                count[0].panel(c.width(), self.filled(w, c));
                 continue;
             }
             let panel = self.panel(w, c);

@@ -7,7 +7,6 @@ use crate::{
     rows::{Count, Layout, QUAD, Room},
     tiles::{Extent, Tiles},
 };
-use paring_core::DType;
 use paring_kernel::{Cost, KernelError, Machine, Offer, Packed, Prepared, Problem, Reject, Scratch};
 use paring_simd::Simd;
 use paring_vector::support::{BLOCKED, bytes_moved};
@@ -36,8 +35,7 @@ impl Plan {
     /// [`Reject`] where weights are no bytes, or sums too short.
     fn tile_bytes(&self, p: &Problem, least: usize) -> Result<usize, Reject> {
         let w = p.constant(1).ok_or_else(|| Reject::because("the weights are not constant"))?;
-        let (select, zeros) = (&self.geometry.select, &self.channels.zero_point);
-        let are_bytes = w.dtype() == DType::I8 && select.is_none() && zeros.iter().all(|&z| z == 0);
+        let are_bytes = self.are_bytes(w);
         let mut count = Count::default();
         for (c, rows) in self.panels.iter().zip(self.heights()) {
             if rows < least {
