@@ -3,7 +3,7 @@
 use crate::{
     family::{Family, Target, streaming},
     lanes::{Eights, Kind},
-    operand::Bytes,
+    operand::{Bytes, range},
 };
 use paring_core::{DType, Layout, Op, op::EpiOp};
 use paring_kernel::{
@@ -248,7 +248,8 @@ impl<E: Simd> Task for Turned<'_, E> {
                         rows[lane] = b.quantise(s, from.load(s, x, plain + lane * planes.plane + pixel, n));
                     }
                     let columns = s.transpose(rows);
-                    let how = Narrow { zero: 0, lo: i16::MIN, hi: i16::MAX, signed: b.signed };
+                    let (lo, hi) = range(b.signed);
+                    let how = Narrow { zero: 0, lo: lo as i16, hi: hi as i16, signed: b.signed };
                     let y = y.add(blocked + pixel * LANES);
                     if n == LANES {
                         let [a, b, c, d, e, f, g, h] = columns;

@@ -21,6 +21,19 @@ impl Avx2 {
     fn enter<T: Task>(self, task: T) -> T::Output {
         task.call(self)
     }
+
+    /// Bytes of words, bounded: they are fewer to bound than words.
+    #[inline(always)]
+    fn bounded(self, a: __m256i, b: __m256i, how: Narrow) -> __m256i {
+        // SAFETY: the token proves the instructions.
+        unsafe {
+            let (lo, hi) = (_mm256_set1_epi8(how.lo as i8), _mm256_set1_epi8(how.hi as i8));
+            match how.signed {
+                true => _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(a, b), lo), hi),
+                false => _mm256_min_epu8(_mm256_max_epu8(_mm256_packus_epi16(a, b), lo), hi),
+            }
+        }
+    }
 }
 
 // Every intrinsic below needs AVX2 or FMA, which `self` proves; those on pointers need the caller's promise as well.
@@ -171,12 +184,7 @@ impl Bytes for Avx2 {
             // Both halves of a register at once: the first four lanes of both vectors, then the last four.
             let words = _mm256_packs_epi32(_mm256_cvtps_epi32(v[0]), _mm256_cvtps_epi32(v[1]));
             let words = _mm256_adds_epi16(words, _mm256_set1_epi16(how.zero));
-            let words = _mm256_max_epi16(words, _mm256_set1_epi16(how.lo));
-            let words = _mm256_min_epi16(words, _mm256_set1_epi16(how.hi));
-            let bytes = match how.signed {
-                true => _mm256_packs_epi16(words, words),
-                false => _mm256_packus_epi16(words, words),
-            };
+            let bytes = self.bounded(words, words, how);
             let bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
             [_mm_cvtsi128_si64(bytes) as u64, _mm_extract_epi64::<1>(bytes) as u64]
         }
@@ -187,12 +195,9 @@ impl Bytes for Avx2 {
         unsafe {
             let words = |a, b| {
                 let words = _mm256_packs_epi32(_mm256_cvtps_epi32(a), _mm256_cvtps_epi32(b));
-                let words = _mm256_adds_epi16(words, _mm256_set1_epi16(how.zero));
-                let words = _mm256_max_epi16(words, _mm256_set1_epi16(how.lo));
-                _mm256_min_epi16(words, _mm256_set1_epi16(how.hi))
+                _mm256_adds_epi16(words, _mm256_set1_epi16(how.zero))
             };
-            let (a, b) = (words(v[0], v[1]), words(v[2], v[3]));
-            let bytes = if how.signed { _mm256_packs_epi16(a, b) } else { _mm256_packus_epi16(a, b) };
+            let bytes = self.bounded(words(v[0], v[1]), words(v[2], v[3]), how);
             // The first four lanes of each, then the last four.
             let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
             _mm256_storeu_si256(p.cast(), _mm256_permutevar8x32_epi32(bytes, order));

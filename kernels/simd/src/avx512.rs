@@ -149,12 +149,15 @@ impl<S: HasAvx512> Pair<S> for Avx512Pair<S> {
         unsafe {
             let words = |a, b| {
                 let words = _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b));
-                let words = _mm512_adds_epi16(words, _mm512_set1_epi16(how.zero));
-                let words = _mm512_max_epi16(words, _mm512_set1_epi16(how.lo));
-                _mm512_min_epi16(words, _mm512_set1_epi16(how.hi))
+                _mm512_adds_epi16(words, _mm512_set1_epi16(how.zero))
             };
             let (a, b) = (words(v[0], v[1]), words(v[2], v[3]));
-            let bytes = if how.signed { _mm512_packs_epi16(a, b) } else { _mm512_packus_epi16(a, b) };
+            // Bytes are fewer to bound than words.
+            let (lo, hi) = (_mm512_set1_epi8(how.lo as i8), _mm512_set1_epi8(how.hi as i8));
+            let bytes = match how.signed {
+                true => _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(a, b), lo), hi),
+                false => _mm512_min_epu8(_mm512_max_epu8(_mm512_packus_epi16(a, b), lo), hi),
+            };
             // Every quarter of the register has four lanes of each vector.
             let order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
             let bytes = _mm512_permutexvar_epi32(order, bytes);
