@@ -85,7 +85,10 @@ impl Family for Binary {
             let input = |s: Spread| Some(if s == Spread::One { Layout::Plain } else { layout });
             let numerics = NumericClass::Reassociated;
             let inputs = plan.spread.iter().map(|&s| input(s)).collect();
-            out.push(Offer { inputs, outputs: vec![layout], fused: p.epilogue.len(), numerics, ..Offer::plain(p) });
+            let in_place =
+                (0..2).find(|&i| plan.spread[i] == Spread::Same && plan.operands[i].size() == plan.out.size());
+            let (outputs, fused) = (vec![layout], p.epilogue.len());
+            out.push(Offer { inputs, outputs, fused, numerics, in_place, ..Offer::plain(p) });
         }
         if out.is_empty() { Err("no layout fits".into()) } else { Ok(()) }
     }
@@ -106,12 +109,13 @@ impl Family for Binary {
     }
 }
 
-/// A sum, difference or product of bytes that become bytes, with no more than bounds after it, in the units of the
-/// latter.
+/// A sum, difference or product of bytes of one type that become bytes, with no more than bounds after it, in the units of
+/// the latter.
 struct Direct {
     /// The operand of the output's shape, and the other; all that follows is in this order.
     order: [usize; 2],
-    signed: [bool; 2],
+    /// Whether the bytes of both are signed.
+    signed: bool,
     of: Arithmetic,
     how: Narrow,
 }
@@ -158,7 +162,7 @@ impl Direct {
         let bound = |v: f32| ((v / y.scale).clamp(least - zero, most - zero).round_ties_even() + zero) as i16;
         let how = Narrow { zero: y.zero_point as i16, lo: bound(lo), hi: bound(hi), signed: y.signed };
         // Results must be integers of 32 bits before they are bounded.
-        (largest < 1e6).then_some(Direct { order, signed: order.map(|i| [a, b][i].signed), of, how })
+        (largest < 1e6 && a.signed == b.signed).then_some(Direct { order, signed: a.signed, of, how })
     }
 }
 
@@ -173,20 +177,21 @@ struct Run<S> {
 
 impl<S: Simd> Prepared for Run<S> {
     fn run(&self, cx: &mut RunCx<'_>) -> Result<(), KernelError> {
-        let (x, parallel) = ([cx.input::<u8>(0), cx.input::<u8>(1)], cx.parallel());
-        let y = cx.shared_output::<u8>(0);
+        let x = [0, 1].map(|i| (cx.in_place() != Some(i)).then(|| cx.input::<u8>(i)));
+        let (parallel, y) = (cx.parallel(), cx.shared_output::<u8>(0));
+        let len = x.map(|x| x.map_or(y.len(), <[u8]>::len));
         let (last, room) = self.eights.at(self.eights.count - 1);
         let elements = (self.eights.count - 1) * LANES + last.max(room);
-        for (i, x) in x.iter().enumerate() {
+        for (i, len) in len.into_iter().enumerate() {
             let needed = match self.plan.spread[i] {
                 Spread::Same => elements,
                 Spread::Channels => self.eights.count / self.plane * LANES,
                 Spread::One => 1,
             };
-            assert!(x.len() >= needed * self.plan.operands[i].size());
+            assert!(len >= needed * self.plan.operands[i].size());
         }
         assert!(y.len() >= elements * self.plan.out.size());
-        split(parallel, self.eights.count, x[0].len() + x[1].len() + y.len(), &|range, _| {
+        split(parallel, self.eights.count, len[0] + len[1] + y.len(), &|range, _| {
             self.s.vectorize(Stretch { run: self, x, y, first: range.start, end: range.end });
         });
         Ok(())
@@ -195,7 +200,8 @@ impl<S: Simd> Prepared for Run<S> {
 
 struct Stretch<'a, E> {
     run: &'a Run<E>,
-    x: [&'a [u8]; 2],
+    /// Operands, but for one that lies in the output.
+    x: [Option<&'a [u8]>; 2],
     y: SharedMut<'a, u8>,
     first: usize,
     end: usize,
@@ -208,7 +214,10 @@ impl<E: Simd> Task for Stretch<'_, E> {
     fn call<S: Simd>(self, s: S) {
         let run = self.run;
         if let Some(direct) = run.direct.as_ref().filter(|_| !S::SMALL) {
-            return self.directly(s, direct);
+            return match direct.signed {
+                true => self.directly::<S, true>(s, direct),
+                false => self.directly::<S, false>(s, direct),
+            };
         }
         // No function of a function here: it would not be compiled for the instructions of `S`.
         macro_rules! all {
@@ -232,28 +241,23 @@ impl<E: Simd> Task for Stretch<'_, E> {
 }
 
 impl<E: Simd> Stretch<'_, E> {
-    /// Bytes to bytes, four eights at once where all are whole.
+    /// The bytes of operand `k`.
     #[inline(always)]
-    fn directly<S: Simd>(&self, s: S, direct: &Direct) {
+    fn operand(&self, k: usize) -> *const u8 {
+        self.x[k].map_or(self.y.as_ptr().cast_const(), <[u8]>::as_ptr)
+    }
+
+    /// Bytes to bytes, four eights at once where all are whole. Whether operands are signed is known when this is compiled:
+    /// asking for each eight would take as long as all else.
+    #[inline(always)]
+    fn directly<S: Simd, const SIGNED: bool>(&self, s: S, direct: &Direct) {
         let (run, y) = (self.run, self.y.as_ptr());
-        let (x, signed) = (direct.order.map(|k| self.x[k].as_ptr()), direct.signed);
-        let same = run.plan.spread == [Spread::Same; 2];
+        let x = [self.operand(direct.order[0]), self.operand(direct.order[1])];
+        // Eights of the second operand stand still where there is one for each channel.
+        let (same, step) = if run.plan.spread == [Spread::Same; 2] { (true, LANES) } else { (false, 0) };
         // No function of a function here: it would not be compiled for the instructions of `S`.
         macro_rules! eights {
             (|$p:ident, $q:ident| $value:expr) => {{
-                macro_rules! at {
-                    ($i:expr, $block:ident) => {{
-                        let second = if same { $i } else { $block };
-                        // SAFETY: operands were checked to hold all eights that they are read for.
-                        let ($p, $q) = unsafe {
-                            (
-                                s.load_bytes(x[0].add($i * LANES), signed[0]),
-                                s.load_bytes(x[1].add(second * LANES), signed[1]),
-                            )
-                        };
-                        $value
-                    }};
-                }
                 let mut i = self.first;
                 while i < self.end {
                     let whole = run.eights.whole(i, self.end);
@@ -261,17 +265,28 @@ impl<E: Simd> Stretch<'_, E> {
                         // A division for each plane, not for each eight: it would take longer than all else.
                         let block = i / run.plane;
                         let stop = if same { whole } else { whole.min((block + 1) * run.plane) };
+                        let (mut p, mut q) =
+                            (x[0].wrapping_add(i * LANES), x[1].wrapping_add(if same { i } else { block } * LANES));
+                        macro_rules! at {
+                            ($k:literal) => {{
+                                let $p = s.load_bytes(p.add($k * LANES), SIGNED);
+                                let $q = s.load_bytes(q.add($k * step), SIGNED);
+                                $value
+                            }};
+                        }
                         while i + 4 <= stop {
-                            let four = [at!(i, block), at!(i + 1, block), at!(i + 2, block), at!(i + 3, block)];
-                            // SAFETY: as above; every task has its own eights.
-                            unsafe { s.store_narrow(y.add(i * LANES), four, direct.how) };
-                            i += 4;
+                            // SAFETY: operands were checked to hold all eights that they are read for; every task has its
+                            // own of the output.
+                            unsafe { s.store_narrow(y.add(i * LANES), [at!(0), at!(1), at!(2), at!(3)], direct.how) };
+                            (i, p, q) = (i + 4, p.wrapping_add(4 * LANES), q.wrapping_add(4 * step));
                         }
                         while i < stop {
-                            let bytes = s.narrow([at!(i, block); 2], direct.how);
                             // SAFETY: as above.
-                            unsafe { y.add(i * LANES).cast::<u64>().write_unaligned(bytes[0]) };
-                            i += 1;
+                            unsafe {
+                                let bytes = s.narrow([at!(0); 2], direct.how);
+                                y.add(i * LANES).cast::<u64>().write_unaligned(bytes[0]);
+                            }
+                            (i, p, q) = (i + 1, p.wrapping_add(LANES), q.wrapping_add(step));
                         }
                     }
                     if i < self.end && i == whole {
@@ -303,7 +318,7 @@ impl<E: Simd> Stretch<'_, E> {
     /// Eight `i` of operand `k`.
     #[inline(always)]
     fn load<S: Simd>(&self, s: S, k: usize, i: usize, n: usize) -> S::V {
-        let (kind, x) = (self.run.plan.operands[k], self.x[k].as_ptr());
+        let (kind, x) = (self.run.plan.operands[k], self.operand(k));
         // SAFETY: operands were checked to hold what they are read for.
         unsafe {
             match self.run.plan.spread[k] {
