@@ -1,18 +1,22 @@
 //! How pixels are multiplied by panels.
 
-use crate::product::{BLOCK, Run};
+use crate::{
+    product::{BLOCK, Run},
+    tile,
+};
 use core::ops::Range;
 use paring_dense::conv::Tasks;
 use paring_simd::Simd;
 
 /// A way to multiply pixels by panels.
 pub trait Multiply: Copy + Send + Sync + 'static {
-    /// How large tasks are, and blocks of pixels at most.
-    const TASKS: Tasks;
     /// Whether [`multiply`](Multiply::multiply) asks what kind its inputs are: else it is compiled for one alone.
     const BY_KIND: bool;
     /// What a task holds while it runs.
     type Ready;
+
+    /// How large tasks are, and blocks of pixels at most.
+    fn tasks<S: Simd>() -> Tasks;
 
     /// Readies a task.
     fn ready(self) -> Self::Ready;
@@ -41,9 +45,13 @@ pub trait Multiply: Copy + Send + Sync + 'static {
 pub struct Vectors;
 
 impl Multiply for Vectors {
-    const TASKS: Tasks = Tasks { macs: [1 << 19, 2 << 20], block: BLOCK, step: 4 };
     const BY_KIND: bool = true;
     type Ready = ();
+
+    fn tasks<S: Simd>() -> Tasks {
+        let (block, step, together) = if S::WIDE { (4 * tile::RUNS, tile::RUNS, 2) } else { (BLOCK, 4, 1) };
+        Tasks { macs: [1 << 19, 2 << 20], block, step, together }
+    }
 
     fn ready(self) {}
 

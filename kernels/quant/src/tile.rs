@@ -11,6 +11,16 @@ pub const TURNED: u8 = 1;
 /// Words of sixteen bits, two for each four bytes, on both sides.
 pub const WORDS: u8 = 2;
 
+/// Pixels that follow one another in memory: rows of most maps are multiples of so many.
+const RUN: usize = 7;
+/// Pixels of the largest tiles where registers are wide: two runs, which have two addresses and whose sums take 28 of 32
+/// registers.
+pub const RUNS: usize = 2 * RUN;
+
+/// Rows of the sums for which those are worth it: what is left over when they are stored by fours outweighs what they save where
+/// there are fewer.
+const LONG: usize = 64;
+
 /// What all tiles of a panel share.
 pub struct Panel<'a> {
     /// Rows of `vectors * 32` bytes.
@@ -52,6 +62,12 @@ const fn most<S: Simd>(vectors: usize) -> usize {
     sizes[if vectors < 4 { vectors - 1 } else { 3 }]
 }
 
+/// Whether there are tiles of `n` pixels for so many vectors.
+const fn has_tile<S: Simd>(n: usize, vectors: usize) -> bool {
+    let most = most::<S>(vectors);
+    n == most || n < most && (n < 5 || S::WIDE && n != 6)
+}
+
 /// Computes pixels that begin at `x` and are stored at `y`, bytes from the output's first element.
 ///
 /// A function of its own, compiled once for all who multiply: a call is nothing beside a panel's worth of work.
@@ -76,33 +92,57 @@ impl<const NV: usize, const KIND: u8> Task for Pixels<'_, NV, KIND> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let Pixels { panel, x, y } = self;
-        let mut at = 0;
-        macro_rules! tiles {
-            ($($n:literal)*) => {$(
-                // Few sizes, as each is a loop of its own.
-                while ($n == most::<S>(NV) || $n < most::<S>(NV) && ($n < 5 || S::WIDE)) && x.len() - at >= $n {
+        // What comes next in memory is what the next panels need: the first tile fetches as much as a panel has, the second that
+        // beside it.
+        let bytes = panel.offsets.len() * if NV == 4 { 2 } else { NV } * 4 * LANES;
+        let next = panel.beside + bytes;
+        let (mut at, mut ahead) = (0, next);
+        let runs = const { S::WIDE && NV == 4 && KIND != WORDS } && panel.offsets.len() >= LONG;
+        while at < x.len() {
+            let left = x.len() - at;
+            macro_rules! tile {
+                ($n:literal in runs of $run:literal) => {{
                     // SAFETY: the promise of the caller of `pixels`.
-                    unsafe { tile::<S, $n, NV, KIND>(s, panel, &x[at..at + $n], &y[at..at + $n]) };
+                    unsafe { tile::<S, $n, $run, NV, KIND>(s, panel, ahead, &x[at..at + $n], &y[at..at + $n]) };
                     at += $n;
-                }
-            )*};
+                    ahead = if NV == 4 && ahead == next { next + bytes } else { 0 };
+                    continue;
+                }};
+            }
+            macro_rules! tiles {
+                ($($n:literal)*) => {$(
+                    // Few sizes, as each is a loop of its own.
+                    if const { has_tile::<S>($n, NV) } && left >= $n {
+                        tile!($n in runs of 1);
+                    }
+                )*};
+            }
+            if runs && left >= RUNS && are_runs(&x[at..at + RUNS]) {
+                tile!(14 in runs of 7);
+            }
+            tiles!(12 8 7 6 4 3 2 1);
         }
-        tiles!(12 8 6 4 3 2 1);
     }
 }
 
+/// Whether pixels are two runs.
+#[inline(always)]
+fn are_runs(x: &[*const u8]) -> bool {
+    x.chunks_exact(RUN).all(|run| run.iter().enumerate().all(|(i, at)| at.addr() == run[0].addr() + i * LANES))
+}
+
+/// `PX` pixels, of which each `LENGTH` follow one another in memory. Fetches lines that are `ahead` bytes from the weights.
+///
 /// # Safety
 /// As for [`pixels`].
 #[inline(always)]
-unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
+unsafe fn tile<S: Simd, const PX: usize, const LENGTH: usize, const NV: usize, const KIND: u8>(
     s: S,
     panel: &Panel<'_>,
+    ahead: usize,
     x: &[*const u8],
     y: &[usize],
 ) {
-    if PX > most::<S>(NV) {
-        return;
-    }
     /// Starts of sums that a tile does not have.
     const NONE: [i32; 2 * LANES] = [0; 2 * LANES];
     let (p, paired, single, both) = (s.pair(), NV >= 2, NV % 2 == 1, NV == 4);
@@ -118,8 +158,9 @@ unsafe fn tile<S: Simd, const PX: usize, const NV: usize, const KIND: u8>(
         let mut singles = [s.load_sums(odd); PX];
         let (mut w, beside) = (panel.weights, panel.beside);
         for &offset in panel.offsets {
+            s.prefetch(w.wrapping_add(ahead).cast());
             for i in 0..PX {
-                let x = from[i].add(offset);
+                let x = from[i / LENGTH * LENGTH].add(offset + i % LENGTH * LANES);
                 if paired {
                     let quad = if KIND == TURNED { p.quad::<true>(x) } else { p.quad::<false>(x) };
                     pairs[i] = dot_pair::<S, KIND>(s, pairs[i], quad, w);

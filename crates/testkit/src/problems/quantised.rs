@@ -149,6 +149,11 @@ fn convolutions(m: &mut Maker) {
     }
     // So large that workers have tiles of their own.
     convolution_of(m, vec![1, 11, 21, 23], 20, square(3, 1, 1, 1));
+    // Sums so long that tiles of neighbouring pixels are worth it, in maps of one, two and other numbers of sevens.
+    for x in [[2, 32, 7, 7], [1, 32, 3, 14], [1, 32, 5, 10]] {
+        convolution_of(m, x.to_vec(), 60, square(3, 1, 1, 1));
+    }
+    convolution_of(m, vec![1, 260, 4, 9], 60, square(1, 1, 1, 1));
     // Channels in another order, some of them twice.
     let mut a = square(3, 1, 1, 2);
     a.select = Some(vec![5, 1, 8, 8, 0, 3, 7, 2]);

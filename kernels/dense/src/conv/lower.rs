@@ -105,7 +105,7 @@ pub struct Lowered {
 const BLOCK: usize = 48;
 
 /// Multiply-adds of a task: some twenty microseconds, less where the whole problem is small.
-const TASKS: Tasks = Tasks { macs: [1 << 19, 1 << 20], block: BLOCK, step: tile::STEP };
+const TASKS: Tasks = Tasks { macs: [1 << 19, 1 << 20], block: BLOCK, step: tile::STEP, together: 1 };
 
 /// The layout's lanes, where it is one that is served.
 pub fn lanes(layout: Layout) -> Option<usize> {

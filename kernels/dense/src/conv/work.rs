@@ -36,6 +36,8 @@ pub struct Tasks {
     pub block: usize,
     /// Pixels come in multiples of this where there is a choice.
     pub step: usize,
+    /// Panels that are multiplied together where they can be: no task parts them.
+    pub together: usize,
 }
 
 impl Tasks {
@@ -46,7 +48,12 @@ impl Tasks {
         let target = (per_pixel.saturating_mul(pixels) / 16).clamp(least, most);
         let even = even(pixels, self.block, self.step);
         let per_task = (target / per_pixel).max(1).next_multiple_of(even).min(pixels.next_multiple_of(self.step));
-        cut(pixels, per_task, panels, per_pixel.saturating_mul(per_task) / (2 * target))
+        let parts = per_pixel.saturating_mul(per_task) / (2 * target);
+        let mut tasks = cut(pixels, per_task, panels.div_ceil(self.together), parts);
+        for Work { panels: Range { start, end }, .. } in &mut tasks {
+            (*start, *end) = (*start * self.together, panels.min(*end * self.together));
+        }
+        tasks
     }
 }
 
@@ -56,11 +63,12 @@ mod tests {
 
     #[test]
     fn tasks_have_every_pixel_and_panel_once() {
-        let tasks = Tasks { macs: [1 << 18, 1 << 20], block: 48, step: 6 };
-        for (pixels, per_pixel, panels) in [(1, 1, 1), (49, 1 << 20, 33), (196, 1 << 18, 16), (3136, 4096, 4)] {
+        let problems = [(1, 1, 1), (49, 1 << 20, 33), (196, 1 << 18, 16), (3136, 4096, 4)];
+        for (together, (pixels, per_pixel, panels)) in [1, 2].into_iter().flat_map(|n| problems.map(|p| (n, p))) {
+            let tasks = Tasks { macs: [1 << 18, 1 << 20], block: 48, step: 6, together };
             let mut seen = vec![0; pixels * panels];
             for w in tasks.of(pixels, per_pixel, panels) {
-                assert!(!w.pixels.is_empty() && !w.panels.is_empty());
+                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % together == 0);
                 w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{pixels} pixels, {panels} panels");

@@ -14,9 +14,11 @@ use paring_simd::{LANES, Simd};
 use std::sync::Arc;
 
 /// Cuts the problem into tasks.
-fn work<M: Multiply>(plan: &Plan, product: &Product) -> Vec<Work> {
+fn work<S: Simd, M: Multiply>(plan: &Plan, product: &Product) -> Vec<Work> {
     let g = &plan.geometry;
-    M::TASKS.of(g.samples * g.output.iter().product::<usize>(), product.per_pixel(), product.panels())
+    let tasks = M::tasks::<S>();
+    assert!(tasks.block <= MOST);
+    tasks.of(g.samples * g.output.iter().product::<usize>(), product.per_pixel(), product.panels())
 }
 
 /// A prepared convolution.
@@ -50,7 +52,7 @@ impl<S: Simd, M: Multiply> Engine<S, M> {
         let zero = if kind == Kind::Words { 0 } else { plan.x.offset::<S>() };
         let (x, channels) = (plan.x, &plan.channels);
         let product = Product::new(p, plan.panels.clone(), (x, channels), zero, packed, true, offset)?;
-        let (halo, scratch, work) = (plan.halo(), plan.scratch(), work::<M>(&plan, &product));
+        let (halo, scratch, work) = (plan.halo(), plan.scratch(), work::<S, M>(&plan, &product));
         let per_worker = M::scratch(product.most_rows());
         Ok(Engine { s, how, plan, halo, scratch, per_worker, product, work })
     }
@@ -143,7 +145,6 @@ impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, 
 
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
-        const { assert!(M::TASKS.block <= MOST) }
         let Task { engine, run, work, scratch } = self.0;
         let g = &engine.plan.geometry;
         let plane = g.output.iter().product::<usize>() * LANES;
@@ -151,7 +152,7 @@ impl<E: Simd, M: Multiply, const KIND: u8> paring_simd::Task for Call<'_, E, M, 
         let mut x = [run.x; MOST];
         let mut y = [0usize; MOST];
         let mut left = work.pixels.len();
-        let Tasks { block, step, .. } = M::TASKS;
+        let Tasks { block, step, .. } = M::tasks::<S>();
         let each = even(left, block, step).min(block);
         let ready = engine.how.ready();
         while left > 0 {

@@ -149,15 +149,22 @@ impl Finish<'_> {
             return unsafe { self.store_rows(s, place, Sums::Integers(rows.as_ptr().cast()), 2, y) };
         };
         let [scale, shift] = self.pair(s, place);
-        for first in (0..PX).step_by(4) {
-            let n = if PX - first < 4 { PX - first } else { 4 };
-            let mut values = [shift; 4];
-            for k in 0..n {
-                values[k] = p.mul_add(p.sums_to_f32(sums[first + k]), scale, shift);
-            }
-            // SAFETY: the caller's promise.
-            unsafe { self.narrow_four(s, place, values, &y[first..first + n], how) };
+        // By four pixels, each time written out: in a loop all sums would go through memory.
+        macro_rules! fours {
+            ($($first:literal)*) => {$(
+                if const { $first < PX } {
+                    let n = if PX - $first < 4 { PX - $first } else { 4 };
+                    let mut values = [shift; 4];
+                    for k in 0..n {
+                        values[k] = p.mul_add(p.sums_to_f32(sums[$first + k]), scale, shift);
+                    }
+                    // SAFETY: the caller's promise.
+                    unsafe { self.narrow_four(s, place, values, &y[$first..$first + n], how) };
+                }
+            )*};
         }
+        const { assert!(PX <= 16) }
+        fours!(0 4 8 12);
     }
 
     /// Scale and shift of sixteen columns.

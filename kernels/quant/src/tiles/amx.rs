@@ -10,6 +10,8 @@ use paring_simd::{
     amx::{Amx, GROUP, ROW_BYTES, STEP_BYTES, TILE_ROWS, TileProduct, Tiles as Ready},
 };
 
+/// Groups of a block: the others find the weights of the first in a nearer cache.
+const GROUPS: usize = 4;
 /// Pixels that are brought side by side together.
 const ABREAST: usize = 4;
 
@@ -44,17 +46,19 @@ impl Tiles for ByTiles {
 }
 
 impl Multiply for ByTiles {
-    // Four groups: the others find the weights of the first in a nearer cache.
-    const TASKS: Tasks = Tasks { macs: [16 << 20, 64 << 20], block: 4 * GROUP, step: TILE_ROWS };
     const BY_KIND: bool = false;
     type Ready = (Ready, u64);
+
+    fn tasks<S: Simd>() -> Tasks {
+        Tasks { macs: [16 << 20, 64 << 20], block: GROUPS * GROUP, step: TILE_ROWS, together: 2 }
+    }
 
     fn ready(self) -> (Ready, u64) {
         (self.amx.tiles(), self.turn)
     }
 
     fn scratch(rows: usize) -> usize {
-        Self::TASKS.block / GROUP * rows.div_ceil(TILE_ROWS) * STEP_BYTES
+        GROUPS * rows.div_ceil(TILE_ROWS) * STEP_BYTES
     }
 
     #[inline(always)]

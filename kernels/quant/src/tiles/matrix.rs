@@ -53,10 +53,13 @@ impl Tiles for ByMatrices {
 }
 
 impl Multiply for ByMatrices {
-    // Twice the work of vectors, in the same time.
-    const TASKS: Tasks = Tasks { macs: [1 << 20, 4 << 20], block: BLOCK, step: GROUP };
     const BY_KIND: bool = false;
     type Ready = ByMatrices;
+
+    fn tasks<S: Simd>() -> Tasks {
+        // Twice the work of vectors, in the same time.
+        Tasks { macs: [1 << 20, 4 << 20], block: BLOCK, step: GROUP, together: 1 }
+    }
 
     fn ready(self) -> ByMatrices {
         self
