@@ -26,6 +26,11 @@ impl Halo {
         Halo { planes, input, before, padded: view.extent, lanes: view.lanes, rows_per_task }
     }
 
+    /// The same where what was an element of a lane is now an element of all lanes, which moves as one.
+    pub fn whole(&self) -> Halo {
+        Halo { lanes: 1, ..*self }
+    }
+
     /// Elements of the copy.
     pub fn elements(&self) -> usize {
         self.planes * self.padded.iter().product::<usize>() * self.lanes

@@ -81,7 +81,8 @@ impl<S: Simd, M: Multiply> Prepared for Engine<S, M> {
                 words.as_ptr().cast()
             }
             (Some(halo), _) => {
-                halo.run(input, bytes.zero(), SharedMut::new(copy), parallel);
+                let (from, zero) = (input.as_chunks().0, [bytes.zero(); LANES]);
+                halo.whole().run(from, zero, SharedMut::new(copy.as_chunks_mut().0), parallel);
                 copy.as_ptr()
             }
         };
