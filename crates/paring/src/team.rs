@@ -1,7 +1,8 @@
 //! How several threads share the tasks of a step.
 //!
-//! Whoever runs a session opens a job, a borrowed closure with a count of tasks, and takes tasks from a shared counter.
-//! Helpers take tasks too while the job is open, on threads that an [`Executor`] finds for them. Nobody waits for a
+//! Whoever runs a session opens a job, a borrowed closure with a count of tasks, of which each worker has an even share: the
+//! same part of every job, so that what one step wrote is where the next reads it. Who is done with a share takes tasks of the
+//! others'. Helpers work while the job is open, on threads that an [`Executor`] finds for them. Nobody waits for a
 //! helper that is not inside the job, so an executor may be late, busy or broken: then the calling thread does the work.
 //! Helpers spin from one step to the next, because waking a thread costs tens of microseconds and a spinning one answers
 //! in a fraction of one. They go home when the run ends, or earlier where a step leaves them without work for long.
@@ -10,6 +11,7 @@ use crate::has_clock;
 use paring_kernel::Parallel;
 use std::{
     cell::{Cell, UnsafeCell},
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -22,9 +24,6 @@ use std::{
 const PATIENCE: Duration = Duration::from_micros(200);
 /// What a look for work takes, where there is no clock to tell.
 const LOOK: Duration = Duration::from_nanos(20);
-
-/// A worker takes one of so many shares of its part of the tasks that are left.
-const SHARES: usize = 2;
 
 thread_local! {
     /// Whether this thread is asking an executor for help, and the helper has not come back to it.
@@ -147,6 +146,19 @@ struct Job {
     workers: usize,
 }
 
+impl Job {
+    /// The tasks that a worker takes first.
+    fn share(&self, worker: usize) -> Range<usize> {
+        let (each, more) = (self.tasks / self.workers, self.tasks % self.workers);
+        let start = |worker: usize| worker * each + worker.min(more);
+        start(worker)..start(worker + 1)
+    }
+}
+
+/// On cache lines of its own.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 /// Where the calling thread and its helpers meet.
 pub(crate) struct Team {
     /// Read only by helpers that count as `inside` and have seen `open` after that; written only while that cannot be.
@@ -154,8 +166,8 @@ pub(crate) struct Team {
     /// The number of the open job; 0 while there is none.
     open: AtomicUsize,
     inside: AtomicUsize,
-    /// The next task that nobody has taken.
-    next: AtomicUsize,
+    /// For each worker the next task of its share that nobody has taken, or one beyond.
+    next: Box<[Apart<AtomicUsize>]>,
     panicked: AtomicBool,
     /// Whether a step is under way.
     busy: AtomicBool,
@@ -184,7 +196,7 @@ impl Team {
             job: UnsafeCell::new(None),
             open: AtomicUsize::new(0),
             inside: AtomicUsize::new(0),
-            next: AtomicUsize::new(0),
+            next: (0..workers).map(|_| Apart(AtomicUsize::new(0))).collect(),
             panicked: AtomicBool::new(false),
             busy: AtomicBool::new(false),
             jobs: AtomicUsize::new(0),
@@ -219,13 +231,15 @@ impl Team {
         // counts itself in now sees `open` before it reads the cell.
         unsafe { *self.job.get() = Some(job) };
         self.panicked.store(false, SeqCst);
-        self.next.store(0, SeqCst);
+        for (worker, next) in self.next.iter().enumerate().take(workers) {
+            next.0.store(job.share(worker).start, SeqCst);
+        }
         // Only equality matters, so that wrapping around is harmless; 0 is taken.
         let number = self.jobs.fetch_add(1, SeqCst).wrapping_add(1).max(1);
         let open = Open(self);
         self.open.store(number, SeqCst);
         recruit();
-        self.take_tasks(&job, |t| f(t, 0));
+        self.take_tasks(&job, 0, |t| f(t, 0));
         drop(open);
         assert!(!self.panicked.load(SeqCst), "a task panicked on a worker thread");
     }
@@ -243,7 +257,7 @@ impl Team {
             if let Some(job) = unsafe { *self.job.get() }.filter(|job| seat.worker < job.workers) {
                 // SAFETY: as above, the closure is alive.
                 let f = unsafe { &*job.f };
-                let tasks = || self.take_tasks(&job, |t| f(t, seat.worker));
+                let tasks = || self.take_tasks(&job, seat.worker, |t| f(t, seat.worker));
                 if let Err(payload) = catch_unwind(AssertUnwindSafe(tasks)) {
                     self.panicked.store(true, SeqCst);
                     // Dropping it could panic again, and leave this helper counted as inside for ever.
@@ -256,18 +270,13 @@ impl Team {
         true
     }
 
-    /// Takes tasks until none is left: a part of what is left at a time, as every look at the counter moves it from
-    /// core to core, and single ones in the end, so that all end together.
-    fn take_tasks(&self, job: &Job, f: impl Fn(usize)) {
-        let mut first = self.next.load(SeqCst);
-        while first < job.tasks {
-            let last = first + ((job.tasks - first) / (SHARES * job.workers)).max(1);
-            match self.next.compare_exchange(first, last, SeqCst, SeqCst) {
-                Ok(_) => {
-                    (first..last).for_each(&f);
-                    first = self.next.load(SeqCst);
-                }
-                Err(taken) => first = taken,
+    /// Takes tasks until none is left: those of the worker's own share, then what is left of the others'.
+    fn take_tasks(&self, job: &Job, worker: usize, f: impl Fn(usize)) {
+        for owner in (worker..job.workers).chain(0..worker) {
+            let end = job.share(owner).end;
+            let take = || Some(self.next[owner].0.fetch_add(1, SeqCst)).filter(|&task| task < end);
+            while let Some(task) = take() {
+                f(task);
             }
         }
     }
