@@ -259,4 +259,6 @@ pub trait Simd: Bytes + Lookup + Send + Sync + 'static {
 #[cfg(test)]
 mod math_tests;
 #[cfg(test)]
+mod noise;
+#[cfg(test)]
 mod tests;

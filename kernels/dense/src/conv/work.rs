@@ -68,7 +68,7 @@ mod tests {
             let tasks = Tasks { macs: [1 << 18, 1 << 20], block: 48, step: 6, together };
             let mut seen = vec![0; pixels * panels];
             for w in tasks.of(pixels, per_pixel, panels) {
-                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % together == 0);
+                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start.is_multiple_of(together));
                 w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{pixels} pixels, {panels} panels");

@@ -359,7 +359,7 @@ mod tests {
             let (pixels, panels) = (shape.pixels, shape.panels());
             let mut seen = vec![0; pixels * panels];
             for w in Cuts::of::<Any>(&shape).work(panels) {
-                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start % Any::ABREAST == 0);
+                assert!(!w.pixels.is_empty() && !w.panels.is_empty() && w.panels.start.is_multiple_of(Any::ABREAST));
                 w.pixels.flat_map(|p| w.panels.clone().map(move |q| p * panels + q)).for_each(|i| seen[i] += 1);
             }
             assert!(seen.iter().all(|&n| n == 1), "{side} x {side}, {depth} to {outputs}");

@@ -23,25 +23,18 @@ use places::Places;
 use std::sync::Arc;
 use way::{Rates, Way};
 
-/// Convolution and products of sums of `bf16`: of two for each number where its class is `Reduced`, or else three.
+/// Convolution of sums of `bf16`: of two for each number where its class is `Reduced`, or else three.
 #[cfg(target_arch = "x86_64")]
-mod named {
-    use super::*;
-
-    pub type SplitConv<S> = Halves<conv::Conv, S, paring_simd::amx::Pieces>;
-    pub type SplitDense<S> = Halves<product::Dense, S, paring_simd::amx::Pieces>;
-}
-
-/// Convolution and products in half precision.
+pub type SplitConv<S> = Halves<conv::Conv, S, paring_simd::amx::Pieces>;
+/// Products of such sums.
+#[cfg(target_arch = "x86_64")]
+pub type SplitDense<S> = Halves<product::Dense, S, paring_simd::amx::Pieces>;
+/// Convolution in half precision.
 #[cfg(target_arch = "aarch64")]
-mod named {
-    use super::*;
-
-    pub type HalfConv<S> = Halves<conv::Conv, S, fp16::Fp16Sums>;
-    pub type HalfDense<S> = Halves<product::Dense, S, fp16::Fp16Sums>;
-}
-
-pub use named::*;
+pub type HalfConv<S> = Halves<conv::Conv, S, fp16::Fp16Sums>;
+/// Products in half precision.
+#[cfg(target_arch = "aarch64")]
+pub type HalfDense<S> = Halves<product::Dense, S, fp16::Fp16Sums>;
 
 /// Columns of a panel.
 const PANEL: usize = 2 * LANES;

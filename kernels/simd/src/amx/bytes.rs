@@ -47,16 +47,12 @@ impl Tiles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amx::Amx;
+    use crate::{amx::Amx, noise};
 
     #[test]
     fn sums_are_those_of_integers() {
         let Some(amx) = Amx::detect() else { return };
-        let mut seed = 1u32;
-        let mut next = || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        };
+        let mut next = noise::bytes();
         for rows in [16, 17, 31, 32, 46, 64] {
             let terms = 4 * rows;
             let x: Vec<Vec<u8>> = (0..GROUP).map(|_| (0..terms).map(|_| next()).collect()).collect();

@@ -186,16 +186,12 @@ unsafe fn split_row<const PIECES: usize>([a, b, c, d]: [__m256; EIGHTS], to: *mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::amx::Amx;
+    use crate::{amx::Amx, noise};
 
     #[test]
     fn sums_of_split_numbers_are_near_those_of_numbers() {
         let Some(amx) = Amx::detect() else { return };
-        let mut seed = 1u32;
-        let mut next = || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
+        let mut next = noise::numbers();
         for (pieces, terms) in
             [Pieces::Two, Pieces::Three].into_iter().flat_map(|p| [32usize, 40, 96, 256].map(|t| (p, t)))
         {

@@ -105,16 +105,12 @@ unsafe fn multiply<const PAIRS: usize>(p: &MatrixProduct) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Simd;
+    use crate::{Simd, noise};
 
     #[test]
     fn sums_are_those_of_integers() {
         let Some(s) = NeonI8mm::detect() else { return };
-        let mut seed = 1u32;
-        let mut next = || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        };
+        let mut next = noise::bytes();
         for (eights, pairs) in [(0, 3), (1, 1), (2, 2), (1, 3), (9, 1), (9, 2), (9, 3)] {
             // The largest bytes of all, and any.
             for largest in [true, false] {
