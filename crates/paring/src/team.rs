@@ -1,7 +1,7 @@
 //! How several threads share the tasks of a step.
 //!
 //! Whoever runs a session opens a job, a borrowed closure with a count of tasks, of which each worker has an even share: the
-//! same part of every job, so that what one step wrote is where the next reads it. Who is done with a share takes tasks of the
+//! same part of every job, so that a core mostly reads what it wrote. Who is done with a share takes tasks of the
 //! others'. Helpers work while the job is open, on threads that an [`Executor`] finds for them. Nobody waits for a
 //! helper that is not inside the job, so an executor may be late, busy or broken: then the calling thread does the work.
 //! Helpers spin from one step to the next, because waking a thread costs tens of microseconds and a spinning one answers
@@ -166,7 +166,7 @@ pub(crate) struct Team {
     /// The number of the open job; 0 while there is none.
     open: AtomicUsize,
     inside: AtomicUsize,
-    /// For each worker the next task of its share that nobody has taken, or one beyond.
+    /// For each worker the next task of its share that nobody has taken, or some number beyond.
     next: Box<[Apart<AtomicUsize>]>,
     panicked: AtomicBool,
     /// Whether a step is under way.
@@ -273,10 +273,13 @@ impl Team {
     /// Takes tasks until none is left: those of the worker's own share, then what is left of the others'.
     fn take_tasks(&self, job: &Job, worker: usize, f: impl Fn(usize)) {
         for owner in (worker..job.workers).chain(0..worker) {
-            let end = job.share(owner).end;
-            let take = || Some(self.next[owner].0.fetch_add(1, SeqCst)).filter(|&task| task < end);
-            while let Some(task) = take() {
-                f(task);
+            let (next, end) = (&self.next[owner].0, job.share(owner).end);
+            // Looked at first: what is at its end stays with all who look.
+            while next.load(SeqCst) < end {
+                let task = next.fetch_add(1, SeqCst);
+                if task < end {
+                    f(task);
+                }
             }
         }
     }

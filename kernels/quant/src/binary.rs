@@ -110,7 +110,7 @@ impl Family for Binary {
 }
 
 /// A sum, difference or product of bytes of one type that become bytes, with no more than bounds after it, in the units of
-/// the latter.
+/// the latter. Bytes of two types go the general way, lest there be as many copies of this as there are pairs of types.
 struct Direct {
     /// The operand of the output's shape, and the other; all that follows is in this order.
     order: [usize; 2],
@@ -180,8 +180,7 @@ impl<S: Simd> Prepared for Run<S> {
         let x = [0, 1].map(|i| (cx.in_place() != Some(i)).then(|| cx.input::<u8>(i)));
         let (parallel, y) = (cx.parallel(), cx.shared_output::<u8>(0));
         let len = x.map(|x| x.map_or(y.len(), <[u8]>::len));
-        let (last, room) = self.eights.at(self.eights.count - 1);
-        let elements = (self.eights.count - 1) * LANES + last.max(room);
+        let elements = self.eights.elements();
         for (i, len) in len.into_iter().enumerate() {
             let needed = match self.plan.spread[i] {
                 Spread::Same => elements,

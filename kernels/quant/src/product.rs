@@ -14,7 +14,7 @@ use paring_kernel::{KernelError, Packed, Problem, RunCx};
 use paring_simd::{LANES, Simd};
 use std::sync::Arc;
 
-/// Pixels that go against one panel before the next.
+/// Pixels that go against one panel before the next, but for convolutions where registers are wide.
 pub const BLOCK: usize = 48;
 
 /// Packed rows and the epilogue, bound to one problem.

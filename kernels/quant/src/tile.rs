@@ -73,7 +73,8 @@ const fn has_tile<S: Simd>(n: usize, vectors: usize) -> bool {
 /// A function of its own, compiled once for all who multiply: a call is nothing beside a panel's worth of work.
 ///
 /// # Safety
-/// Every pixel must be readable at all offsets, and its columns in the output be this task's alone.
+/// Every pixel must be readable at all offsets, those that follow one another in memory by the pointer of the first as well, and
+/// its columns in the output be this task's alone.
 #[inline(never)]
 pub unsafe fn pixels<S: Simd, const NV: usize, const KIND: u8>(s: S, panel: &Panel<'_>, x: &[*const u8], y: &[usize]) {
     s.vectorize(Pixels::<NV, KIND> { panel, x, y });
@@ -92,8 +93,8 @@ impl<const NV: usize, const KIND: u8> Task for Pixels<'_, NV, KIND> {
     #[inline(always)]
     fn call<S: Simd>(self, s: S) {
         let Pixels { panel, x, y } = self;
-        // What comes next in memory is what the next panels need: the first tile fetches as much as a panel has, the second that
-        // beside it.
+        // What comes next in memory is what the next panels need. The first tile fetches a line for each row, which is as much as a
+        // panel of two vectors has, the second as much of the panel beside it.
         let bytes = panel.offsets.len() * if NV == 4 { 2 } else { NV } * 4 * LANES;
         let next = panel.beside + bytes;
         let (mut at, mut ahead) = (0, next);
@@ -158,8 +159,8 @@ unsafe fn tile<S: Simd, const PX: usize, const LENGTH: usize, const NV: usize, c
         let mut singles = [s.load_sums(odd); PX];
         let (mut w, beside) = (panel.weights, panel.beside);
         for &offset in panel.offsets {
-            // Two instructions more elsewhere, and never measured there.
-            if cfg!(target_arch = "x86_64") {
+            // Two instructions more on other architectures, and never measured there.
+            if cfg!(target_arch = "x86_64") && paired {
                 s.prefetch(w.wrapping_add(ahead).cast());
             }
             for i in 0..PX {

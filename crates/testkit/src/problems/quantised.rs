@@ -154,6 +154,7 @@ fn convolutions(m: &mut Maker) {
         convolution_of(m, x.to_vec(), 60, square(3, 1, 1, 1));
     }
     convolution_of(m, vec![1, 260, 4, 9], 60, square(1, 1, 1, 1));
+    without_some_inputs(m);
     // Channels in another order, some of them twice.
     let mut a = square(3, 1, 1, 2);
     a.select = Some(vec![5, 1, 8, 8, 0, 3, 7, 2]);
@@ -161,6 +162,20 @@ fn convolutions(m: &mut Maker) {
     let mut a = square(3, 1, 1, 4);
     a.select = Some(vec![3, 1, 0, 2]);
     convolution(m, 4, 4, a);
+}
+
+/// Weights that are zero throughout for four inputs that lie together.
+fn without_some_inputs(m: &mut Maker) {
+    let (x, w) = ([1, 16, 5, 6], [24, 16, 3, 3]);
+    let make = move |rng: &mut Rng| {
+        let scale = Quant { axis: Some(0), scale: vec![0.004; w[0]], zero_point: vec![0; w[0]] };
+        let mut elements = bytes(rng, DType::I8, &w).bytes().to_vec();
+        elements.chunks_exact_mut(16 * 9).for_each(|row| row[4 * 9..8 * 9].fill(0));
+        let elements: Vec<i8> = elements.into_iter().map(|b| b as i8).collect();
+        let weights = Tensor::new(&w, &elements).expect("as many elements as the shape has");
+        vec![given(activations(rng, DType::U8, &x)), known(weights.with_quant(Some(scale)))]
+    };
+    finished(m, &Op::Conv(square(3, 1, 1, 1)), make, w[0], &[1, w[0], x[2], x[3]], 8.0);
 }
 
 fn convolution(m: &mut Maker, inputs: usize, outputs: usize, a: ConvAttrs) {

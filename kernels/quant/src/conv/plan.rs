@@ -146,7 +146,7 @@ impl Plan {
     /// The fours of input channels that a panel reads: the first, and the one after the last.
     pub fn touched(&self, c: &Columns) -> (usize, usize) {
         let depth = self.geometry.depth;
-        if self.geometry.select.is_none() && depth > 0 {
+        if self.geometry.select.is_none() {
             let (first, end) = (c.groups.start * depth / QUAD, (c.groups.end * depth).div_ceil(QUAD));
             return self.whole(first, end);
         }

@@ -18,14 +18,9 @@ pub struct ConvTiles<M>(PhantomData<M>);
 impl Plan {
     /// Rows of each panel, where none is left out nor needs another.
     fn heights(&self) -> impl Iterator<Item = usize> + '_ {
-        let (mut groups, mut rows) = (0..0, 0);
-        self.panels.iter().map(move |c| {
-            // Panels of the same groups read the same inputs.
-            if c.groups != groups {
-                let (first, end) = self.touched(c);
-                (groups, rows) = (c.groups.clone(), (end - first) * self.geometry.taps);
-            }
-            rows
+        self.panels.iter().map(|c| {
+            let (first, end) = self.touched(c);
+            (end - first) * self.geometry.taps
         })
     }
 

@@ -6,7 +6,9 @@ use paring_ir::{Node, NodeId, Op};
 
 /// The axes of reductions, squeezes and unsqueezes and the sizes of splits, where they are constant.
 pub fn operand_to_attribute(cx: &PassCx<'_>, id: NodeId, node: &Node) -> Option<Proposal> {
-    let values = || cx.ints(node.input(1)?);
+    let operand = node.input(1)?;
+    // Most operands are no such lists, and long.
+    let values = || cx.ints(operand);
     let mut new = node.clone();
     match &mut new.op {
         Op::Reduce(a) if a.axes.is_none() => {
