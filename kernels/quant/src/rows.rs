@@ -62,6 +62,13 @@ impl Room {
         quad.iter().all(|w| pair(w[0], w[1]) && pair(w[2], w[3]))
     }
 
+    /// Rows that two neighbours take that are bytes: two where they are of one sign and too large together.
+    #[inline(always)]
+    pub fn rows_of(self, a: i8, b: i8) -> u8 {
+        let apart = self == Room::Pairs && (i16::from(a) + i16::from(b)).abs() > 128;
+        u8::from(a | b != 0) + u8::from(apart)
+    }
+
     /// Rows that [`Rows::push`] makes of a quad.
     pub fn needed(self, quad: &[[i32; QUAD]]) -> usize {
         if self.fits_one(quad) {
@@ -271,6 +278,10 @@ mod tests {
                 let alone = a.abs() + b.abs() <= 127;
                 assert!(rows.len() <= 6 && (!alone || rows.len() <= 1), "{a} {b} took {} rows", rows.len());
                 let any = rows_of(Room::Any, a, b).len();
+                if let (Ok(x), Ok(y)) = (i8::try_from(a), i8::try_from(b)) {
+                    let bytes = [Room::Pairs, Room::Any].map(|room| usize::from(room.rows_of(x, y)));
+                    assert_eq!(bytes, [rows.len(), any], "{a} {b}");
+                }
                 assert!(
                     any <= 3 && (any <= 1 || [a, b].iter().any(|&w| i8::try_from(w).is_err())),
                     "{a} {b} took {any}"

@@ -166,20 +166,38 @@ impl Plan {
         w.dtype() == DType::I8 && self.geometry.select.is_none() && self.channels.zero_point.iter().all(|&z| z == 0)
     }
 
-    /// Fours of a panel of [bytes](Plan::are_bytes) that are not zero in all columns.
-    fn filled(&self, w: &Tensor, c: &Columns) -> usize {
-        let (g, each) = (&self.geometry, self.geometry.outputs / self.geometry.groups);
+    /// As [`Room::needed`] of each quad of a panel of [bytes](Plan::are_bytes), for each of its vectors of columns.
+    fn needed(&self, w: &Tensor, c: &Columns) -> Vec<Vec<u8>> {
+        let (g, each, room) = (&self.geometry, self.geometry.outputs / self.geometry.groups, self.kind.room());
         let (first, end) = self.touched(c);
-        let mut some = vec![0u8; (end - first) * g.taps];
-        for m in c.first..c.first + c.lanes {
-            let channel = m / each * g.depth - first * QUAD;
-            let row = &w.bytes()[m * g.depth * g.taps..][..g.depth * g.taps];
-            for (k, taps) in row.chunks_exact(g.taps).enumerate() {
-                let some = &mut some[(channel + k) / QUAD * g.taps..][..g.taps];
-                some.iter_mut().zip(taps).for_each(|(some, byte)| *some |= byte);
+        let weights: &[i8] = bytemuck::cast_slice(w.bytes());
+        let vector = |lane: usize| {
+            let mut rows = vec![0u8; (end - first) * g.taps];
+            for m in c.first + lane..c.first + c.lanes.min(lane + LANES) {
+                let channel = m / each * g.depth - first * QUAD;
+                let row = &weights[m * g.depth * g.taps..][..g.depth * g.taps];
+                if g.taps == 1 && channel.is_multiple_of(QUAD) {
+                    let (quads, rest) = row.as_chunks::<QUAD>();
+                    let mut last = [0; QUAD];
+                    last[..rest.len()].copy_from_slice(rest);
+                    let quads = quads.iter().chain((!rest.is_empty()).then_some(&last));
+                    for (rows, &[a, b, c, d]) in rows[channel / QUAD..].iter_mut().zip(quads) {
+                        *rows = (*rows).max(room.rows_of(a, b)).max(room.rows_of(c, d));
+                    }
+                    continue;
+                }
+                let taps = |at: usize| row.chunks_exact(g.taps).nth(at.checked_sub(channel)?);
+                for pair in channel / 2..(channel + g.depth).div_ceil(2) {
+                    let (a, b) = (taps(2 * pair), taps(2 * pair + 1));
+                    let rows = &mut rows[pair / 2 * g.taps..][..g.taps];
+                    for (t, rows) in rows.iter_mut().enumerate() {
+                        *rows = (*rows).max(room.rows_of(a.map_or(0, |a| a[t]), b.map_or(0, |b| b[t])));
+                    }
+                }
             }
-        }
-        some.iter().filter(|&&some| some != 0).count()
+            rows
+        };
+        (0..c.lanes).step_by(LANES).map(vector).collect()
     }
 
     /// Weights of a panel at [quad][tap][column][channel of the quad].
@@ -251,8 +269,13 @@ impl Plan {
                 count[0].panel(c.width(), 2 * (end - first) * self.geometry.taps);
                 continue;
             }
-            if room == Room::Any && are_bytes {
-                count[0].panel(c.width(), self.filled(w, c));
+            if are_bytes {
+                let vectors = self.needed(w, c);
+                let most = |quad: usize| vectors.iter().map(|rows| usize::from(rows[quad])).max().unwrap_or(0);
+                count[0].panel(c.width(), (0..vectors.first().map_or(0, Vec::len)).map(most).sum());
+                for rows in &vectors {
+                    count[1].panel(LANES, rows.iter().map(|&n| usize::from(n)).sum());
+                }
                 continue;
             }
             let panel = self.panel(w, c);
