@@ -102,7 +102,7 @@ impl<const NV: usize, const KIND: u8> Task for Pixels<'_, NV, KIND> {
         while at < x.len() {
             let left = x.len() - at;
             macro_rules! tile {
-                ($n:literal in runs of $run:literal) => {{
+                ($n:tt in runs of $run:tt) => {{
                     // SAFETY: the promise of the caller of `pixels`.
                     unsafe { tile::<S, $n, $run, NV, KIND>(s, panel, ahead, &x[at..at + $n], &y[at..at + $n]) };
                     at += $n;
@@ -119,7 +119,7 @@ impl<const NV: usize, const KIND: u8> Task for Pixels<'_, NV, KIND> {
                 )*};
             }
             if runs && left >= RUNS && are_runs(&x[at..at + RUNS]) {
-                tile!(14 in runs of 7);
+                tile!(RUNS in runs of RUN);
             }
             tiles!(12 8 7 6 4 3 2 1);
         }

@@ -4,7 +4,7 @@
 #![allow(dead_code)]
 
 /// The next bits, of which the upper ones are the better (the generator of *Numerical Recipes*, section 7.1).
-pub fn bits() -> impl FnMut() -> u32 {
+fn bits() -> impl FnMut() -> u32 {
     let mut seed = 1u32;
     move || {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

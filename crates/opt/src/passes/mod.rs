@@ -15,13 +15,7 @@ use crate::Pass;
 /// The passes in the order they run. Each inner list is repeated until nothing in it changes the graph.
 pub const PHASES: &[&[&dyn Pass]] = &[
     // What nobody wants any more need not be computed, such as numbers of weights that are kept as integers.
-    &[
-        &canonical::Canonicalize,
-        &dead::DeadOutputs,
-        &fold::FoldConstants,
-        &cse::CommonSubexpressions,
-        &dead::DeadOutputs,
-    ],
+    &[&canonical::Canonicalize, &dead::DeadOutputs, &fold::FoldConstants, &cse::CommonSubexpressions],
     &[&fuse::FuseEpilogues, &dead::DeadOutputs],
     &[&integers::Integers, &signs::Signs, &dead::DeadOutputs],
     &[&siblings::MergeSiblings, &dead::DeadOutputs],

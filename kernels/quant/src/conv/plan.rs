@@ -7,6 +7,7 @@ use crate::{
     operand::{Bytes, Channels, integer},
     rows::{Count, QUAD, Room, Rows},
 };
+use core::ops::Range;
 use paring_core::{DType, Op, Tensor};
 use paring_dense::{
     conv::{Geometry, Halo, View},
@@ -166,38 +167,41 @@ impl Plan {
         w.dtype() == DType::I8 && self.geometry.select.is_none() && self.channels.zero_point.iter().all(|&z| z == 0)
     }
 
-    /// As [`Room::needed`] of each quad of a panel of [bytes](Plan::are_bytes), for each of its vectors of columns.
-    fn needed(&self, w: &Tensor, c: &Columns) -> Vec<Vec<u8>> {
+    /// As [`Room::needed`] of each quad of a panel, at [vector of columns][quad][tap].
+    fn needed(&self, w: &Tensor, c: &Columns) -> Vec<Vec<usize>> {
+        let vectors = (0..c.lanes).step_by(LANES);
+        if self.are_bytes(w) {
+            let needed = |lane: usize| self.needed_by(w, c, lane..c.lanes.min(lane + LANES)).into_iter();
+            return vectors.map(|lane| needed(lane).map(usize::from).collect()).collect();
+        }
+        let (panel, room) = (self.panel(w, c), self.kind.room());
+        let part = |lane: usize| panel.chunks_exact(c.width()).map(move |quad| &quad[lane..][..LANES]);
+        vectors.map(|lane| part(lane).map(|quad| room.needed(quad)).collect()).collect()
+    }
+
+    /// The same for some columns of [bytes](Plan::are_bytes), which needs no panel to be made.
+    fn needed_by(&self, w: &Tensor, c: &Columns, lanes: Range<usize>) -> Vec<u8> {
         let (g, each, room) = (&self.geometry, self.geometry.outputs / self.geometry.groups, self.kind.room());
         let (first, end) = self.touched(c);
-        let weights: &[i8] = bytemuck::cast_slice(w.bytes());
-        let vector = |lane: usize| {
-            let mut rows = vec![0u8; (end - first) * g.taps];
-            for m in c.first + lane..c.first + c.lanes.min(lane + LANES) {
-                let channel = m / each * g.depth - first * QUAD;
-                let row = &weights[m * g.depth * g.taps..][..g.depth * g.taps];
-                if g.taps == 1 && channel.is_multiple_of(QUAD) {
-                    let (quads, rest) = row.as_chunks::<QUAD>();
-                    let mut last = [0; QUAD];
-                    last[..rest.len()].copy_from_slice(rest);
-                    let quads = quads.iter().chain((!rest.is_empty()).then_some(&last));
-                    for (rows, &[a, b, c, d]) in rows[channel / QUAD..].iter_mut().zip(quads) {
-                        *rows = (*rows).max(room.rows_of(a, b)).max(room.rows_of(c, d));
-                    }
-                    continue;
+        let mut needed = vec![0u8; (end - first) * g.taps];
+        for m in lanes.map(|lane| c.first + lane) {
+            let channel = m / each * g.depth - first * QUAD;
+            let row: &[i8] = bytemuck::cast_slice(&w.bytes()[m * g.depth * g.taps..][..g.depth * g.taps]);
+            if g.taps == 1 && channel.is_multiple_of(QUAD) && g.depth.is_multiple_of(QUAD) {
+                for (needed, &[a, b, c, d]) in needed[channel / QUAD..].iter_mut().zip(row.as_chunks().0) {
+                    *needed = (*needed).max(room.rows_of(a, b)).max(room.rows_of(c, d));
                 }
-                let taps = |at: usize| row.chunks_exact(g.taps).nth(at.checked_sub(channel)?);
-                for pair in channel / 2..(channel + g.depth).div_ceil(2) {
-                    let (a, b) = (taps(2 * pair), taps(2 * pair + 1));
-                    let rows = &mut rows[pair / 2 * g.taps..][..g.taps];
-                    for (t, rows) in rows.iter_mut().enumerate() {
-                        *rows = (*rows).max(room.rows_of(a.map_or(0, |a| a[t]), b.map_or(0, |b| b[t])));
-                    }
+                continue;
+            }
+            let taps = |at: usize| row.chunks_exact(g.taps).nth(at.checked_sub(channel)?);
+            for pair in channel / 2..(channel + g.depth).div_ceil(2) {
+                let (a, b) = (taps(2 * pair), taps(2 * pair + 1));
+                for (t, needed) in needed[pair / 2 * g.taps..][..g.taps].iter_mut().enumerate() {
+                    *needed = (*needed).max(room.rows_of(a.map_or(0, |a| a[t]), b.map_or(0, |b| b[t])));
                 }
             }
-            rows
-        };
-        (0..c.lanes).step_by(LANES).map(vector).collect()
+        }
+        needed
     }
 
     /// Weights of a panel at [quad][tap][column][channel of the quad].
@@ -260,32 +264,20 @@ impl Plan {
     /// Bytes of packed [rows](Plan::rows), counted without packing them: in these panels and, where
     /// neighbours must fit together, in narrow ones.
     pub fn packed_bytes(&self, p: &Problem) -> Option<[usize; 2]> {
-        let (mut count, room) = ([Count::default(), Count::default()], self.kind.room());
+        let mut count = [Count::default(), Count::default()];
         let w = p.constant(1)?;
-        let are_bytes = self.are_bytes(w);
         for c in &self.panels {
+            let (first, end) = self.touched(c);
+            let quads = (end - first) * self.geometry.taps;
             if self.kind == Kind::Words {
-                let (first, end) = self.touched(c);
-                count[0].panel(c.width(), 2 * (end - first) * self.geometry.taps);
+                count[0].panel(c.width(), 2 * quads);
                 continue;
             }
-            if are_bytes {
-                let vectors = self.needed(w, c);
-                let most = |quad: usize| vectors.iter().map(|rows| usize::from(rows[quad])).max().unwrap_or(0);
-                count[0].panel(c.width(), (0..vectors.first().map_or(0, Vec::len)).map(most).sum());
-                for rows in &vectors {
-                    count[1].panel(LANES, rows.iter().map(|&n| usize::from(n)).sum());
-                }
-                continue;
-            }
-            let panel = self.panel(w, c);
-            count[0].panel(c.width(), panel.chunks_exact(c.width()).map(|quad| room.needed(quad)).sum());
-            if room == Room::Any {
-                continue;
-            }
-            for vector in 0..c.lanes.div_ceil(LANES) {
-                let part = |quad: &[[i32; QUAD]]| room.needed(&quad[vector * LANES..][..LANES]);
-                count[1].panel(LANES, panel.chunks_exact(c.width()).map(part).sum());
+            let vectors = self.needed(w, c);
+            let most = |quad: usize| vectors.iter().map(|rows| rows[quad]).max().unwrap_or(0);
+            count[0].panel(c.width(), (0..quads).map(most).sum());
+            for rows in &vectors {
+                count[1].panel(LANES, rows.iter().sum());
             }
         }
         Some(count.map(|c| c.bytes()))
