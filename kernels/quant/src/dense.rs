@@ -4,6 +4,7 @@ use crate::{
     family::{Family, Target, rate},
     finish,
     late::{Late, operands},
+    needed::Needed,
     operand::{Bytes, Channels, integer},
     product::{BLOCK, Product, Run},
     rows::{Count, QUAD, Room, Rows},
@@ -81,11 +82,34 @@ impl Plan {
         Ok(rows)
     }
 
+    /// What the columns of a panel take, of weights that are bytes as they lie.
+    fn needed(&self, weights: &[i8], c: &Columns, room: Room) -> Needed {
+        let Extent { depth, columns, transposed, .. } = self.extent;
+        let mut needed = Needed::new(room, depth.div_ceil(QUAD), 1);
+        if transposed {
+            for n in c.first..c.first + c.lanes {
+                needed.column(0, &weights[n * depth..][..depth]);
+            }
+            return needed;
+        }
+        let nothing = vec![0; c.lanes];
+        let row = |k: usize| if k < depth { &weights[k * columns + c.first..][..c.lanes] } else { &nothing };
+        for k in (0..depth).step_by(2) {
+            needed.neighbours(k, row(k), row(k + 1));
+        }
+        needed
+    }
+
     /// Bytes of packed [rows](Plan::rows), counted without packing them.
     fn packed_bytes(&self, p: &Problem, room: Room) -> Option<usize> {
         let (w, mut count) = (p.constant(1)?, Count::default());
+        let are_bytes = w.dtype() == DType::I8 && self.channels.zero_point.iter().all(|&z| z == 0);
         for c in &self.panels {
-            let rows = self.panel(w, c).chunks_exact(c.width()).map(|quad| room.needed(quad)).sum();
+            let rows = if are_bytes {
+                self.needed(bytemuck::cast_slice(w.bytes()), c, room).quads().iter().sum()
+            } else {
+                self.panel(w, c).chunks_exact(c.width()).map(|quad| room.needed(quad)).sum()
+            };
             count.panel(c.width(), rows);
         }
         Some(count.bytes())

@@ -17,6 +17,7 @@ mod late;
 mod matmul;
 mod mean;
 mod multiply;
+mod needed;
 mod operand;
 mod pool;
 mod product;

@@ -62,11 +62,18 @@ impl Room {
         quad.iter().all(|w| pair(w[0], w[1]) && pair(w[2], w[3]))
     }
 
-    /// Rows that two neighbours take that are bytes: two where they are of one sign and too large together.
+    /// Rows that two neighbours take that are bytes: two where they are of one sign and too large together. In words, as
+    /// many of them are looked at together.
     #[inline(always)]
-    pub fn rows_of(self, a: i8, b: i8) -> u8 {
-        let apart = self == Room::Pairs && (i16::from(a) + i16::from(b)).abs() > 128;
-        u8::from(a | b != 0) + u8::from(apart)
+    pub fn rows_of(self, a: i8, b: i8) -> i16 {
+        let (a, b) = (i16::from(a), i16::from(b));
+        let apart = self == Room::Pairs && (a + b).abs() > 128;
+        i16::from(a | b != 0) + i16::from(apart)
+    }
+
+    /// The most rows that two neighbours take that are bytes.
+    pub fn most_rows(self) -> i16 {
+        if self == Room::Pairs { 2 } else { 1 }
     }
 
     /// Rows that [`Rows::push`] makes of a quad.
@@ -279,7 +286,7 @@ mod tests {
                 assert!(rows.len() <= 6 && (!alone || rows.len() <= 1), "{a} {b} took {} rows", rows.len());
                 let any = rows_of(Room::Any, a, b).len();
                 if let (Ok(x), Ok(y)) = (i8::try_from(a), i8::try_from(b)) {
-                    let bytes = [Room::Pairs, Room::Any].map(|room| usize::from(room.rows_of(x, y)));
+                    let bytes = [Room::Pairs, Room::Any].map(|room| room.rows_of(x, y) as usize);
                     assert_eq!(bytes, [rows.len(), any], "{a} {b}");
                 }
                 assert!(

@@ -4,6 +4,7 @@ use crate::{
     family::Target,
     finish,
     late::{Late, operands},
+    needed::Needed,
     operand::{Bytes, Channels, integer},
     rows::{Count, QUAD, Room, Rows},
 };
@@ -171,37 +172,25 @@ impl Plan {
     fn needed(&self, w: &Tensor, c: &Columns) -> Vec<Vec<usize>> {
         let vectors = (0..c.lanes).step_by(LANES);
         if self.are_bytes(w) {
-            let needed = |lane: usize| self.needed_by(w, c, lane..c.lanes.min(lane + LANES)).into_iter();
-            return vectors.map(|lane| needed(lane).map(usize::from).collect()).collect();
+            return vectors.map(|lane| self.needed_by(w, c, lane..c.lanes.min(lane + LANES))).collect();
         }
         let (panel, room) = (self.panel(w, c), self.kind.room());
         let part = |lane: usize| panel.chunks_exact(c.width()).map(move |quad| &quad[lane..][..LANES]);
         vectors.map(|lane| part(lane).map(|quad| room.needed(quad)).collect()).collect()
     }
 
-    /// The same for some columns of [bytes](Plan::are_bytes), which needs no panel to be made.
-    fn needed_by(&self, w: &Tensor, c: &Columns, lanes: Range<usize>) -> Vec<u8> {
-        let (g, each, room) = (&self.geometry, self.geometry.outputs / self.geometry.groups, self.kind.room());
-        let (first, end) = self.touched(c);
-        let mut needed = vec![0u8; (end - first) * g.taps];
+    /// The same for some columns of [bytes](Plan::are_bytes).
+    fn needed_by(&self, w: &Tensor, c: &Columns, lanes: Range<usize>) -> Vec<usize> {
+        let (g, each) = (&self.geometry, self.geometry.outputs / self.geometry.groups);
+        let ((first, end), length) = (self.touched(c), g.depth * g.taps);
+        let mut needed = Needed::new(self.kind.room(), end - first, g.taps);
         for m in lanes.map(|lane| c.first + lane) {
-            let channel = m / each * g.depth - first * QUAD;
-            let row: &[i8] = bytemuck::cast_slice(&w.bytes()[m * g.depth * g.taps..][..g.depth * g.taps]);
-            if g.taps == 1 && channel.is_multiple_of(QUAD) && g.depth.is_multiple_of(QUAD) {
-                for (needed, &[a, b, c, d]) in needed[channel / QUAD..].iter_mut().zip(row.as_chunks().0) {
-                    *needed = (*needed).max(room.rows_of(a, b)).max(room.rows_of(c, d));
-                }
-                continue;
-            }
-            let taps = |at: usize| row.chunks_exact(g.taps).nth(at.checked_sub(channel)?);
-            for pair in channel / 2..(channel + g.depth).div_ceil(2) {
-                let (a, b) = (taps(2 * pair), taps(2 * pair + 1));
-                for (t, needed) in needed[pair / 2 * g.taps..][..g.taps].iter_mut().enumerate() {
-                    *needed = (*needed).max(room.rows_of(a.map_or(0, |a| a[t]), b.map_or(0, |b| b[t])));
-                }
+            needed.column(m / each * g.depth - first * QUAD, bytemuck::cast_slice(&w.bytes()[m * length..][..length]));
+            if needed.is_full() {
+                break;
             }
         }
-        needed
+        needed.quads()
     }
 
     /// Weights of a panel at [quad][tap][column][channel of the quad].
