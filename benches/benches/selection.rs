@@ -7,6 +7,7 @@
 //! - a part of `model/layer`, to take only those;
 //! - `--times FILE`: take times from there where it has them, and write all back: a changed formula is then judged
 //!   without measuring again, and without the noise of that;
+//! - `--all`: print every kernel that was measured, not only where the choice lost;
 //! - `--rates FILE`: estimate with what `paring tune --machine` measured.
 
 use paring::{Calibration, DimInfo, IoInfo, Model, Options, TunedLayer, Tuning, machine_name};
@@ -45,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 #[derive(Default)]
 struct Args {
     filter: String,
+    all: bool,
     times: Option<String>,
     calibration: Option<String>,
 }
@@ -57,6 +59,7 @@ impl Args {
             match arg.as_str() {
                 // Cargo says this to every benchmark.
                 "--bench" => {}
+                "--all" => parsed.all = true,
                 "--times" => parsed.times = Some(file()?),
                 "--rates" => parsed.calibration = Some(file()?),
                 option if option.starts_with('-') => return Err(format!("no option is called {option}")),
@@ -97,8 +100,11 @@ fn model(
             continue;
         }
         if let Some(layer) = TunedLayer::measure(&s, times)? {
-            if layer.lost() > NEAR {
-                println!("{}", line(&place, &layer));
+            if args.all {
+                println!("{}", heading(&place, &layer));
+                (0..layer.kernels.len()).for_each(|i| println!("{}", kernel(&layer, i)));
+            } else if layer.lost() > NEAR {
+                println!("{}", lost(&place, &layer));
             }
             layers.push((place, layer));
         }
@@ -115,14 +121,19 @@ fn at_batch_one(input: &IoInfo, recorded: &[usize]) -> Vec<usize> {
     shape
 }
 
-fn line(place: &str, l: &TunedLayer) -> String {
-    let kernel = |i: usize| {
-        let k = &l.kernels[i];
-        format!("{} [{}] {:.1} us (estimated {:.1})", k.kernel, k.offer, k.measured_us, k.estimated_us)
-    };
+/// The choice for a layer and what would have been better.
+fn lost(place: &str, l: &TunedLayer) -> String {
+    format!("{}\n{}\n{}", heading(place, l), kernel(l, l.chosen), kernel(l, l.measured_best))
+}
+
+fn heading(place: &str, l: &TunedLayer) -> String {
     let shape = l.shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-    let (chosen, best) = (kernel(l.chosen), kernel(l.measured_best));
-    format!("{:.2}x  {place}  {} {shape}\n       {chosen}\n       {best}", l.lost(), l.op)
+    format!("{:.2}x  {place}  {} {shape}", l.lost(), l.op)
+}
+
+fn kernel(l: &TunedLayer, i: usize) -> String {
+    let k = &l.kernels[i];
+    format!("       {} [{}] {:.1} us (estimated {:.1})", k.kernel, k.offer, k.measured_us, k.estimated_us)
 }
 
 fn report(distinct: usize, layers: &[(String, TunedLayer)]) {
@@ -130,7 +141,7 @@ fn report(distinct: usize, layers: &[(String, TunedLayer)]) {
     worst.sort_by(|a, b| b.1.lost().total_cmp(&a.1.lost()));
     println!("\nthe worst");
     for (place, l) in worst.iter().take(WORST) {
-        println!("{}", line(place, l));
+        println!("{}", lost(place, l));
     }
     println!("\nwithin 5 % of the best");
     let mut by_operator: BTreeMap<&str, Vec<&TunedLayer>> = BTreeMap::new();
