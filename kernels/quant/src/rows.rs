@@ -136,7 +136,7 @@ impl Rows {
     pub fn push_one(&mut self, source: u32, quad: &[[i32; QUAD]]) {
         self.count(quad);
         self.begin(source);
-        self.weights.extend(quad.iter().flatten().map(|&w| w as i8));
+        self.weights.extend(quad.as_flattened().iter().map(|&w| w as i8));
     }
 
     /// As [`Rows::push_one`], two rows: for `first` and, at the source after, for `second`. Both fours of a column are

@@ -198,12 +198,26 @@ impl Plan {
         let (g, each, width) = (&self.geometry, self.geometry.outputs / self.geometry.groups, c.width());
         let (first, end) = self.touched(c);
         let mut panel = vec![[0i32; QUAD]; (end - first) * g.taps * width];
-        let (bytes, signed) = (w.bytes(), w.dtype() == DType::I8);
+        let (bytes, signed, length) = (w.bytes(), w.dtype() == DType::I8, g.depth * g.taps);
+        if self.are_bytes(w) && g.depth.is_multiple_of(QUAD) {
+            // The usual case, in the order of the panel: whatever is written lies beside what was.
+            let lanes = (c.first..c.first + c.lanes).map(|m| (m / each * g.depth / QUAD - first, m * length));
+            let lanes: Vec<(usize, &[i8])> =
+                lanes.map(|(quad, at)| (quad, bytemuck::cast_slice(&bytes[at..][..length]))).collect();
+            for at in 0..length / QUAD {
+                let (quad, tap) = (at / g.taps, at % g.taps);
+                for (lane, (before, row)) in lanes.iter().enumerate() {
+                    let weight = |i: usize| i32::from(row[(quad * QUAD + i) * g.taps + tap]);
+                    panel[((before + quad) * g.taps + tap) * width + lane] =
+                        [weight(0), weight(1), weight(2), weight(3)];
+                }
+            }
+            return panel;
+        }
         for lane in 0..c.lanes {
             let m = c.first + lane;
             let (group, zero) = (m / each, self.channels.zero_point[m]);
-            let row = &bytes[m * g.depth * g.taps..][..g.depth * g.taps];
-            for (k, taps) in row.chunks_exact(g.taps).enumerate() {
+            for (k, taps) in bytes[m * length..][..length].chunks_exact(g.taps).enumerate() {
                 let channel = self.channel(group, k);
                 let at = (channel / QUAD - first) * g.taps * width + lane;
                 for (tap, &byte) in taps.iter().enumerate() {
