@@ -87,9 +87,7 @@ impl Plan {
         let Extent { depth, columns, transposed, .. } = self.extent;
         let mut needed = Needed::new(room, depth.div_ceil(QUAD), 1);
         if transposed {
-            for n in c.first..c.first + c.lanes {
-                needed.column(0, &weights[n * depth..][..depth]);
-            }
+            needed.columns((c.first..c.first + c.lanes).map(|n| (0, &weights[n * depth..][..depth])));
             return needed;
         }
         let nothing = vec![0; c.lanes];
@@ -103,7 +101,7 @@ impl Plan {
     /// Bytes of packed [rows](Plan::rows), counted without packing them.
     fn packed_bytes(&self, p: &Problem, room: Room) -> Option<usize> {
         let (w, mut count) = (p.constant(1)?, Count::default());
-        let are_bytes = w.dtype() == DType::I8 && self.channels.zero_point.iter().all(|&z| z == 0);
+        let are_bytes = w.dtype() == DType::I8 && self.channels.are_zero();
         for c in &self.panels {
             let rows = if are_bytes {
                 self.needed(bytemuck::cast_slice(w.bytes()), c, room).quads().iter().sum()

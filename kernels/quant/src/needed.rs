@@ -19,8 +19,18 @@ impl Needed {
         Needed { room, taps, most: vec![0; quads * QUAD * taps] }
     }
 
-    /// Looks at the weights of a column at [input][tap], from input `first` on; others are zero.
-    pub fn column(&mut self, first: usize, weights: &[i8]) {
+    /// Looks at columns, each the weights at [input][tap] from an input on, others being zero; not at all, where those seen
+    /// take as many rows as any could.
+    pub fn columns<'a>(&mut self, columns: impl Iterator<Item = (usize, &'a [i8])>) {
+        for (first, weights) in columns {
+            self.column(first, weights);
+            if self.is_full() {
+                return;
+            }
+        }
+    }
+
+    fn column(&mut self, first: usize, weights: &[i8]) {
         let (room, taps, end) = (self.room, self.taps, first + weights.len() / self.taps);
         for ((most, &a), &b) in self.most[first * taps..].iter_mut().zip(weights).zip(&weights[taps..]) {
             *most = room.rows_of(a, b).max(*most);
@@ -46,7 +56,7 @@ impl Needed {
     }
 
     /// Whether no column can take more.
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.most.chunks_exact(self.taps).step_by(2).flatten().all(|&rows| rows == self.room.most_rows())
     }
 
@@ -94,7 +104,7 @@ mod tests {
                     let quads = (5 + depth).div_ceil(QUAD);
                     for room in [Room::Pairs, Room::Any] {
                         let mut needed = Needed::new(room, quads, taps);
-                        columns.iter().for_each(|(first, weights)| needed.column(*first, weights));
+                        needed.columns(columns.iter().map(|(first, weights)| (*first, &weights[..])));
                         let expected = by_panels(room, &columns, quads, taps);
                         assert_eq!(needed.quads(), expected, "{taps} {depth} {firsts:?} {most} {room:?}");
                     }
@@ -108,12 +118,24 @@ mod tests {
         let columns: [&[i8]; 2] = [&[0, 0, 127, 2, -128, -128], &[0, 0, 127, 1, 3, 5]];
         for room in [Room::Pairs, Room::Any] {
             let [mut one_by_one, mut beside] = [0; 2].map(|_| Needed::new(room, 2, 1));
-            columns.iter().for_each(|weights| one_by_one.column(0, weights));
+            one_by_one.columns(columns.iter().map(|&weights| (0, weights)));
             for k in [0, 2, 4] {
                 beside.neighbours(k, &columns.map(|c| c[k]), &columns.map(|c| c[k + 1]));
             }
             assert_eq!(beside.quads(), one_by_one.quads());
             assert!(!beside.is_full());
+        }
+    }
+
+    #[test]
+    fn columns_that_take_the_most_end_the_search() {
+        for (room, zero, full) in [(Room::Any, [1, 1, 0, 0], [1; 4]), (Room::Pairs, [127, 127, 127, 0], [127; 4])] {
+            let mut needed = Needed::new(room, 1, 1);
+            needed.columns([(0, &zero[..])].into_iter());
+            assert!(!needed.is_full());
+            needed.columns([(0, &full[..]), (0, &[-128; 4])].into_iter());
+            assert!(needed.is_full());
+            assert_eq!(needed.quads(), [room.most_rows() as usize]);
         }
     }
 }

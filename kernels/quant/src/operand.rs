@@ -73,6 +73,10 @@ impl Channels {
             return Err(Reject::from(format!("only weights of bytes, found {}", w.dtype)));
         }
         let quant = w.quant.as_ref().ok_or_else(|| Reject::because("the weights are not quantised"))?;
+        let (least, most) = range(w.dtype == DType::I8);
+        if quant.zero_point.iter().any(|z| !(least..=most).contains(z)) {
+            return Err(Reject::because("a zero point of the weights is no such byte as they are"));
+        }
         let channels = w.shape.get(axis).copied().unwrap_or(0);
         if let Some((scale, zero_point)) = quant.whole() {
             return Ok(Channels { scale: vec![scale; channels], zero_point: vec![zero_point; channels] });
@@ -89,9 +93,14 @@ impl Channels {
         self.scale.iter().map(|w| w * x.scale).collect()
     }
 
+    /// Whether the weights are the bytes themselves.
+    pub fn are_zero(&self) -> bool {
+        self.zero_point.iter().all(|&z| z == 0)
+    }
+
     /// Names what packed weights depend on besides their bytes.
     pub fn packed_as(&self) -> String {
-        if self.zero_point.iter().all(|&z| z == 0) { String::new() } else { format!("-z{:?}", self.zero_point) }
+        if self.are_zero() { String::new() } else { format!("-z{:?}", self.zero_point) }
     }
 }
 
@@ -104,4 +113,22 @@ pub fn range(signed: bool) -> (i32, i32) {
 #[inline(always)]
 pub fn integer(byte: u8, signed: bool) -> i32 {
     if signed { i32::from(byte as i8) } else { i32::from(byte) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paring_core::Quant;
+
+    #[test]
+    fn zero_points_beyond_a_byte_are_refused() {
+        let weights = |dtype, zero_point| Operand {
+            quant: Some(Quant::per_tensor(1.0, zero_point)),
+            ..Operand::new(dtype, &[4, 4])
+        };
+        for (dtype, within, beyond) in [(DType::I8, [-128, 127], [-129, 128]), (DType::U8, [0, 255], [-1, 5000])] {
+            assert!(within.iter().all(|&z| Channels::of(&weights(dtype, z), 0).is_ok()));
+            assert!(beyond.iter().all(|&z| Channels::of(&weights(dtype, z), 0).is_err()));
+        }
+    }
 }

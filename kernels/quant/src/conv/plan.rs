@@ -165,7 +165,7 @@ impl Plan {
 
     /// Whether all weights are bytes as they lie.
     pub fn are_bytes(&self, w: &Tensor) -> bool {
-        w.dtype() == DType::I8 && self.geometry.select.is_none() && self.channels.zero_point.iter().all(|&z| z == 0)
+        w.dtype() == DType::I8 && self.geometry.select.is_none() && self.channels.are_zero()
     }
 
     /// As [`Room::needed`] of each quad of a panel, at [vector of columns][quad][tap].
@@ -184,12 +184,10 @@ impl Plan {
         let (g, each) = (&self.geometry, self.geometry.outputs / self.geometry.groups);
         let ((first, end), length) = (self.touched(c), g.depth * g.taps);
         let mut needed = Needed::new(self.kind.room(), end - first, g.taps);
-        for m in lanes.map(|lane| c.first + lane) {
-            needed.column(m / each * g.depth - first * QUAD, bytemuck::cast_slice(&w.bytes()[m * length..][..length]));
-            if needed.is_full() {
-                break;
-            }
-        }
+        needed.columns(lanes.map(|lane| c.first + lane).map(|m| {
+            let weights: &[i8] = bytemuck::cast_slice(&w.bytes()[m * length..][..length]);
+            (m / each * g.depth - first * QUAD, weights)
+        }));
         needed.quads()
     }
 
@@ -199,8 +197,8 @@ impl Plan {
         let (first, end) = self.touched(c);
         let mut panel = vec![[0i32; QUAD]; (end - first) * g.taps * width];
         let (bytes, signed, length) = (w.bytes(), w.dtype() == DType::I8, g.depth * g.taps);
-        if self.are_bytes(w) && g.depth.is_multiple_of(QUAD) {
-            // The usual case, in the order of the panel: whatever is written lies beside what was.
+        if g.depth.is_multiple_of(QUAD) && self.are_bytes(w) {
+            // The usual case, in the order of the panel, of which each cache line is then written once.
             let lanes = (c.first..c.first + c.lanes).map(|m| (m / each * g.depth / QUAD - first, m * length));
             let lanes: Vec<(usize, &[i8])> =
                 lanes.map(|(quad, at)| (quad, bytemuck::cast_slice(&bytes[at..][..length]))).collect();
