@@ -101,8 +101,7 @@ fn model(
         }
         if let Some(layer) = TunedLayer::measure(&s, times)? {
             if args.all {
-                println!("{}", heading(&place, &layer));
-                (0..layer.kernels.len()).for_each(|i| println!("{}", kernel(&layer, i)));
+                println!("{}", all(&place, &layer));
             } else if layer.lost() > NEAR {
                 println!("{}", lost(&place, &layer));
             }
@@ -124,6 +123,16 @@ fn at_batch_one(input: &IoInfo, recorded: &[usize]) -> Vec<usize> {
 /// The choice for a layer and what would have been better.
 fn lost(place: &str, l: &TunedLayer) -> String {
     format!("{}\n{}\n{}", heading(place, l), kernel(l, l.chosen), kernel(l, l.measured_best))
+}
+
+/// Every kernel that was measured.
+fn all(place: &str, l: &TunedLayer) -> String {
+    let kernels = (0..l.kernels.len()).map(|i| {
+        let chosen = if i == l.chosen { ", chosen" } else { "" };
+        let best = if i == l.measured_best { ", best in these layouts" } else { "" };
+        format!("\n{}{chosen}{best}", kernel(l, i))
+    });
+    heading(place, l) + &kernels.collect::<String>()
 }
 
 fn heading(place: &str, l: &TunedLayer) -> String {
