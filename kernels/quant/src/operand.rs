@@ -69,12 +69,10 @@ impl Channels {
     /// # Errors
     /// [`Reject`] where they are quantised along another axis, or not at all.
     pub fn of(w: &Operand, axis: usize) -> Result<Channels, Reject> {
-        if !matches!(w.dtype, DType::U8 | DType::I8) {
-            return Err(Reject::from(format!("only weights of bytes, found {}", w.dtype)));
-        }
+        let range = w.dtype.byte_range();
+        let range = range.ok_or_else(|| Reject::from(format!("only weights of bytes, found {}", w.dtype)))?;
         let quant = w.quant.as_ref().ok_or_else(|| Reject::because("the weights are not quantised"))?;
-        let (least, most) = range(w.dtype == DType::I8);
-        if quant.zero_point.iter().any(|z| !(least..=most).contains(z)) {
+        if quant.zero_point.iter().any(|z| !range.contains(z)) {
             return Err(Reject::because("a zero point of the weights is no such byte as they are"));
         }
         let channels = w.shape.get(axis).copied().unwrap_or(0);
@@ -93,7 +91,7 @@ impl Channels {
         self.scale.iter().map(|w| w * x.scale).collect()
     }
 
-    /// Whether the weights are the bytes themselves.
+    /// Whether all zero points are zero.
     pub fn are_zero(&self) -> bool {
         self.zero_point.iter().all(|&z| z == 0)
     }
